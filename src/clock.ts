@@ -1,0 +1,24 @@
+/**
+ * The only source of time. Monotonic: a step of the wall clock changes nothing. Tests and simulations pass their own.
+ */
+
+/** Monotonic time and timers. */
+export interface Clock {
+  /** Milliseconds since some fixed instant; never goes backwards, says nothing of the calendar. */
+  now(): number;
+  /**
+   * Calls `fire` once after `delayMs`. The timer does not keep the process alive.
+   * After: the returned function cancels it; calling that twice, or after it fired, does nothing.
+   */
+  after(delayMs: number, fire: () => void): () => void;
+}
+
+/** The process's own monotonic clock. */
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  after(delayMs, fire) {
+    const timer = setTimeout(fire, Math.max(0, delayMs));
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+};

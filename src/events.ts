@@ -1,0 +1,52 @@
+/**
+ * What exclaim tells about itself while it runs. A listener can neither break nor delay a claim: what it throws is dropped.
+ */
+
+/** Every event and its payload; names are `subject:pastTense`. */
+export interface ExclaimEvents {
+  /** A claimant got a row, for the first time or again. */
+  "claim:acquired": {
+    readonly pool: string;
+    readonly claimant: string;
+    readonly token: bigint;
+    readonly attempt: number;
+    readonly resumed: boolean;
+  };
+  /** A delivery ended; `status` is the outcome's. */
+  "claim:ended": { readonly pool: string; readonly claimant: string; readonly status: string };
+  /** A held claim can no longer be trusted; its signal was aborted. */
+  "claim:lost": { readonly pool: string; readonly claimant: string; readonly token: bigint; readonly reason: unknown };
+  /** A row is free in its table though the ledger gives it to a claimant: somebody else wrote the owner column. */
+  "pool:inconsistent": { readonly pool: string; readonly resourceId: string };
+  /** Giving a lock back failed; it runs out by itself. */
+  "lock:releaseFailed": { readonly key: string; readonly error: unknown };
+  /** Something failed in the background that a later attempt makes good: a renewal, the end of a lease. */
+  "background:failed": { readonly what: string; readonly error: unknown };
+}
+
+type Listener<E extends keyof ExclaimEvents> = (payload: ExclaimEvents[E]) => void;
+
+/** A typed, synchronous event source. */
+export class EventSource {
+  readonly #listeners = new Map<keyof ExclaimEvents, Set<Listener<never>>>();
+
+  /** Calls `listener` at every `event` from now on. Returns the function that ends it. */
+  on<E extends keyof ExclaimEvents>(event: E, listener: Listener<E>): () => void {
+    const listeners = this.#listeners.get(event) ?? new Set();
+    this.#listeners.set(event, listeners);
+    listeners.add(listener);
+    return () => listeners.delete(listener);
+  }
+
+  emit<E extends keyof ExclaimEvents>(event: E, payload: ExclaimEvents[E]): void {
+    const listeners = this.#listeners.get(event);
+    if (listeners === undefined) return;
+    for (const listener of listeners) {
+      try {
+        (listener as Listener<E>)(payload);
+      } catch {
+        // A listener's fault is the listener's: the claim it watches must not pay for it.
+      }
+    }
+  }
+}
