@@ -1,0 +1,82 @@
+import { ExclaimError, isExclaimError } from "../errors.ts";
+import type { Outcome } from "./outcome.ts";
+import type { Disposition, Rule, RuleContext, RuleOption, SettlePolicy } from "./policy.ts";
+
+export const DEFAULT_MAX_DEFERRALS = 1_000;
+export const MIN_RETRY_MS = 250;
+export const MAX_RETRY_MS = 30_000;
+
+/** Servers that did not answer and pods that go down: nothing is wrong with the message, so it neither fails nor counts. */
+const PASSING = ["LOCK_UNREACHABLE", "DATABASE_UNREACHABLE", "COMMIT_UNKNOWN", "CLOSED"] as const;
+
+/** Faults of the message or of the program that another attempt cannot mend. */
+const HOPELESS = ["CLAIMANT_MISSING", "CLAIMANT_INVALID", "SCOPE_INVALID", "PICK_INVALID", "RESULT_NOT_SERIALIZABLE"] as const;
+
+/**
+ * Turns an outcome into what the broker is told. Pure: the same arguments give the same disposition.
+ * `fraction` in [0, 1) is the caller's chance, used as jitter.
+ */
+export function decide<M>(outcome: Outcome, policy: SettlePolicy<M>, context: RuleContext<M>, fraction: number): Disposition {
+  switch (outcome.status) {
+    case "completed":
+    case "replayed":
+      return { do: "complete", result: outcome.result };
+    case "contended":
+      return bounded(policy.onContended ?? { do: "retry" }, "contended: another delivery works on this claimant's row");
+    case "empty":
+      return bounded(policy.onEmpty ?? { do: "fail" }, "empty: the pool has no free row");
+    case "taken":
+      return bounded(policy.onTaken ?? { do: "fail" }, "taken: the picked row is not free");
+    case "lost":
+      if (isPassing(outcome.error)) return putOff(outcome.error);
+      return bounded(policy.onLost ?? { do: "retry" }, outcome.error.message, outcome.error);
+    case "failed":
+      if (isPassing(outcome.error)) return putOff(outcome.error);
+      if (HOPELESS.some((code) => isExclaimError(outcome.error, code))) return { do: "dead-letter", error: outcome.error };
+      return { do: "fail", error: outcome.error };
+  }
+
+  function putOff(error: unknown): Disposition {
+    return { do: "retry", delayMs: backoffMs(context.deferrals, fraction), error };
+  }
+
+  function bounded(option: RuleOption<M>, reason: string, error?: unknown): Disposition {
+    const rule = typeof option === "function" ? option(context) : option;
+    switch (rule.do) {
+      case "complete":
+        return { do: "complete", result: rule.result };
+      case "fail":
+      case "dead-letter":
+        return { do: rule.do, error: error ?? refusal(rule.reason ?? reason, context.claimant) };
+      case "retry": {
+        const limit = policy.maxDeferrals ?? DEFAULT_MAX_DEFERRALS;
+        if (context.deferrals >= limit) {
+          return { do: "fail", error: refusal(`${reason}; put off ${limit} times (maxDeferrals)`, context.claimant, error) };
+        }
+        return { do: "retry", delayMs: retryDelayMs(rule, outcome, context.deferrals, fraction) };
+      }
+    }
+  }
+}
+
+function isPassing(error: unknown): boolean {
+  return PASSING.some((code) => isExclaimError(error, code));
+}
+
+function refusal(reason: string, claimant: string, cause?: unknown): ExclaimError {
+  return new ExclaimError("REFUSED", reason, { claimant, ...(cause === undefined ? {} : { cause }) });
+}
+
+/** A fixed delay as told; else backoff, but never long past the moment the holder's lease is over. */
+function retryDelayMs(rule: Extract<Rule, { do: "retry" }>, outcome: Outcome, deferrals: number, fraction: number): number {
+  if (rule.delayMs !== undefined) return rule.delayMs;
+  const backoff = backoffMs(deferrals, fraction);
+  if (outcome.status !== "contended" || outcome.retryAfterMs <= 0) return backoff;
+  return Math.ceil(Math.min(backoff, outcome.retryAfterMs + MIN_RETRY_MS * fraction));
+}
+
+/** Doubles from 250 ms to 30 s; the upper half is chance, so that a crowd put off together does not come back together. */
+function backoffMs(deferrals: number, fraction: number): number {
+  const ceiling = Math.min(MAX_RETRY_MS, MIN_RETRY_MS * 2 ** Math.min(deferrals, 20));
+  return Math.ceil(ceiling * (0.5 + fraction / 2));
+}
