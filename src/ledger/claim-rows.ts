@@ -1,0 +1,246 @@
+import type { OpenPool } from "./open-pool.ts";
+import type { Column } from "./read-table.ts";
+import { stableText } from "./stable-text.ts";
+
+/** What decides the text of a claim statement; equal shapes share one text. */
+export interface ClaimShape {
+  readonly schema: string;
+  readonly pool: OpenPool;
+  readonly scope: readonly Column[];
+  /** The requests name the rows they want. */
+  readonly picks: boolean;
+  /**
+   * Free rows that the ledger gives to somebody are passed over. They exist only where someone else wrote the owner column, and
+   * looking for them costs a probe a row, so it is done after the unique index has refused such a row.
+   */
+  readonly guarded: boolean;
+}
+
+/** The unique index that refuses a row which is already somebody's. */
+export const RESOURCE_INDEX = "claims_resource";
+
+/**
+ * Claims in one statement. Stands in the statement as a second LIMIT, which changes nothing but what the planner expects: of a
+ * computed limit it assumes a tenth of the pool, and then reads the whole table to find the few rows it has just chosen.
+ */
+export const MAX_CLAIM_BATCH = 200;
+
+/** Columns before the user's own in each row of the answer. */
+export const ANSWER_COLUMNS = [
+  "status",
+  "claimant",
+  "scope",
+  "resource_id",
+  "token",
+  "attempt",
+  "resumed",
+  "result",
+  "retry_after_ms",
+] as const;
+
+/** `$1` to `$7`; scope values follow. */
+const FIRST_SCOPE_PARAMETER = 8;
+
+/**
+ * The claim: one statement for many claimants of one pool and scope.
+ *
+ * Input:  $1 pool name, $2 claimants text[], $3 holders text[], $4 message ids text[], $5 ttl in ms, $6 whether completed
+ *         claims run again, $7 picked ids text[], then one value for each scope column.
+ * Output: one row a request, in order: ANSWER_COLUMNS, then the columns of the user's table.
+ *         status: claimed, replayed, contended, empty, taken, changed.
+ * Atomic: all of it or nothing. READ COMMITTED: FOR UPDATE re-reads a row that changed since the statement began.
+ *
+ * The steps, each a CTE, since only a CTE is certain to run once and to honour its LIMIT; claims are looked up one by one (lateral),
+ * since a planner without statistics would rather read them all:
+ *   member    one request a claimant, written as the owner column's type writes it, so "07" and "7" are one claimant
+ *   known     their claims as the statement began; locked: the same, locked and re-read, passing over locked ones: a handler's
+ *             long transaction must not hold up strangers in the same batch
+ *   resumed   claims whose lease is over take the next token and keep their row
+ *   fresh     claimants without a row; chosen: free rows for them, locked; paired: who gets which
+ *   inserted  the ledger's record, first, with a token above the row's last; then written, the owner column. Both happen under the
+ *             row's lock, and the last token is read after it was taken, by a function that sees what has committed since this
+ *             statement began: the row may have been claimed and released in between
+ * A claimant that another statement inserts in the meantime finds its record there and is contended.
+ */
+export function claimSql(shape: ClaimShape): string {
+  const { pool } = shape;
+  const schema = shape.schema;
+  const claims = `${schema}.claims`;
+  const id = pool.id;
+  const claimant = pool.owner === null ? "i.claimant" : stableText(schema, pool.owner, `i.claimant::${pool.owner.type}`);
+  const scopeValues = shape.scope.map((column, index) => ({
+    column,
+    value: `$${FIRST_SCOPE_PARAMETER + index}::${column.type}`,
+  }));
+  const scopeText =
+    scopeValues.length === 0
+      ? `'{}'`
+      : `jsonb_build_object(${scopeValues.map(({ column, value }) => `${text(column.name)}, ${stableText(schema, column, value)}`).join(", ")})::text`;
+  const inScope = scopeValues.map(({ column, value }) => ` and ${column.sql} = ${value}`).join("");
+  const unclaimed = shape.guarded
+    ? ` and not exists (select 1 from ${claims} g where g.pool = $1 and g.resource_id = ${idText(pool.table)})`
+    : "";
+  const free = `${pool.free}${inScope}${unclaimed}`;
+  const previous =
+    pool.set.length === 0
+      ? "null::jsonb"
+      : `jsonb_build_object(${pool.set.map(({ column }) => `${text(column.name)}, ${stableText(schema, column)}`).join(", ")})`;
+  const ownRow = pool.owner === null ? "r.found" : `r.owner is not distinct from l.claimant`;
+  const writes = [
+    ...(pool.owner === null ? [] : [`${pool.owner.sql} = i.claimant::${pool.owner.type}`]),
+    ...pool.set.map(({ column, literal }) => `${column.sql} = ${literal}`),
+  ].join(", ");
+  const written = pool.owner === null ? "true" : `${stableText(schema, pool.owner, `t.${pool.owner.sql}`)} = i.claimant`;
+  const stillFree = pool.owner === null ? "" : ` and t.${pool.owner.sql} is null`;
+
+  return `
+with input as materialized (
+  select i.ord, ${claimant} as claimant, i.holder, i.message_id, ${stableText(schema, id, `i.pick::${id.type}`)} as pick
+  from unnest($2::text[], $3::text[], $4::text[], $7::text[]) with ordinality as i (claimant, holder, message_id, pick, ord)
+),
+scope as materialized (select ${scopeText} as scope),
+member as materialized (
+  select distinct on (i.claimant) i.*, s.scope from input i, scope s order by i.claimant, i.ord
+),
+known as materialized (
+  select c.* from member m cross join lateral (
+    select * from ${claims} c where c.claimant = m.claimant and c.scope = m.scope and c.pool = $1 offset 0
+  ) c
+),
+locked as materialized (
+  select c.claimant, c.scope, c.status, c.resource_id, c.token, m.holder, m.message_id,
+    c.status = 'held' and c.holder = m.holder as own,
+    c.leased_until > clock_timestamp() as live
+  from member m cross join lateral (
+    select * from ${claims} c
+    where c.claimant = m.claimant and c.scope = m.scope and c.pool = $1 and (c.status <> 'completed' or $6::boolean)
+    for update skip locked
+  ) c
+),
+due as materialized (
+  select l.*, coalesce(${ownRow}, false) as unchanged
+  from locked l
+  left join lateral (
+    select true as found${pool.owner === null ? "" : `, ${stableText(schema, pool.owner, `t.${pool.owner.sql}`)} as owner`}
+    from ${pool.table} t where t.${id.sql} = l.resource_id::${id.type}
+  ) r on true
+  where l.status in ('failed', 'completed') or (l.status = 'held' and (l.own or not l.live))
+),
+resumed as (
+  update ${claims} c set
+    status = 'held', holder = d.holder, message_id = d.message_id, result = null, ended_at = null,
+    leased_until = clock_timestamp() + $5::double precision * interval '1 millisecond',
+    token = c.token + case when d.own then 0 else 1 end,
+    attempt = c.attempt + case when d.own then 0 else 1 end
+  from due d
+  where d.unchanged and c.pool = $1 and c.scope = d.scope and c.claimant = d.claimant
+  returning c.claimant, c.scope, c.resource_id, c.token, c.attempt, c.attempt > 1 as resumed
+),
+fresh as materialized (
+  select m.*, row_number() over (order by m.ord) as n
+  from member m left join known k using (claimant) left join locked l using (claimant)
+  where k.claimant is null or l.status = 'released'
+),
+chosen as materialized (
+  select * from (
+    select ${idText()} as id, ${previous} as previous
+    from ${pool.table}
+    where ${free}${shape.picks ? ` and ${id.sql} = any (array(select f.pick::${id.type} from fresh f))` : ""}
+    ${shape.picks ? `order by ${id.sql}` : pool.orderBy}
+    limit (select count(*) from fresh)
+    for update skip locked
+  ) c limit ${MAX_CLAIM_BATCH}
+),
+paired as materialized (
+  ${
+    shape.picks
+      ? `select distinct on (c.id) f.claimant, f.scope, f.holder, f.message_id, c.id, c.previous
+  from fresh f join chosen c on c.id::${id.type} = f.pick::${id.type} order by c.id, f.ord`
+      : `select f.claimant, f.scope, f.holder, f.message_id, c.id, c.previous
+  from fresh f join (select *, row_number() over () as n from chosen) c using (n)`
+  }
+),
+inserted as (
+  insert into ${claims} as c
+    (pool, scope, claimant, resource_id, token, status, attempt, holder, leased_until, message_id, previous)
+  select $1, p.scope, p.claimant, p.id, coalesce(t.token, 0) + 1, 'held', 1, p.holder,
+    clock_timestamp() + $5::double precision * interval '1 millisecond', p.message_id, p.previous
+  from paired p
+  left join ${schema}.last_released_tokens($1, array(select id from paired)) t on t.resource_id = p.id
+  order by p.claimant
+  on conflict (pool, scope, claimant) do update set
+    resource_id = excluded.resource_id, token = excluded.token, status = 'held', attempt = 1, holder = excluded.holder,
+    leased_until = excluded.leased_until, message_id = excluded.message_id, previous = excluded.previous,
+    result = null, claimed_at = clock_timestamp(), ended_at = null
+  where c.status = 'released'
+  returning c.claimant, c.scope, c.resource_id, c.token
+),
+written as (
+  update ${pool.table} t set ${writes}
+  from inserted i
+  where t.${id.sql} = i.resource_id::${id.type}${stillFree}
+  returning case when ${written} then i.claimant end as "exclaim claimant", t.*
+),
+taken as materialized (select "exclaim claimant" as claimant, count(*) as rows from written group by 1),
+short as materialized (
+  select (select count(*) from fresh) > (select count(*) from chosen) as short
+),
+${
+  shape.picks
+    ? `wanted as materialized (
+  select ${idText()} as id, coalesce(${pool.free}${unclaimed}, false) as free
+  from ${pool.table}
+  where ${id.sql} = any (array(select f.pick::${id.type} from fresh f where (select short from short)))${inScope}
+),`
+    : `leftover as materialized (
+  select case when (select short from short) then exists (
+    select 1 from ${pool.table} where ${free} and not exists (select 1 from chosen c where c.id = ${idText(pool.table)})
+  ) end as leftover
+),`
+}
+answers as (
+  select i.ord, m.claimant is not null as first, i.claimant, s.scope,
+    coalesce(r.resource_id, n.resource_id) as resource_id, coalesce(r.token, n.token) as token,
+    coalesce(r.attempt, 1) as attempt, coalesce(r.resumed, false) as resumed, k.result,
+    case
+      when m.claimant is null then 'contended'
+      when r.claimant is not null then 'claimed'
+      when n.claimant is not null then
+        case when w.rows = 1 then 'claimed' else ${schema}.refuse_unwritten_row(n.resource_id, w.rows)::text end
+      when k.status = 'completed' and not $6::boolean then 'replayed'
+      when d.claimant is not null and not d.unchanged then
+        case when l.token = k.token and l.resource_id = k.resource_id then 'changed' else 'contended' end
+      when f.claimant is null or p.claimant is not null then 'contended'
+      else ${shape.picks ? `case when v.id is null then 'empty' when v.free then 'contended' else 'taken' end` : `case when (select leftover from leftover) then 'contended' else 'empty' end`}
+    end as status,
+    case when k.status = 'held' and l.own is not true
+      then greatest(0, extract(epoch from k.leased_until - clock_timestamp()) * 1000) end as retry_after_ms
+  from input i cross join scope s
+  left join member m on m.ord = i.ord
+  left join known k on k.claimant = m.claimant
+  left join locked l on l.claimant = m.claimant
+  left join due d on d.claimant = m.claimant
+  left join resumed r on r.claimant = m.claimant
+  left join fresh f on f.claimant = m.claimant
+  left join paired p on p.claimant = m.claimant
+  left join inserted n on n.claimant = m.claimant
+  left join taken w on w.claimant = m.claimant
+  ${shape.picks ? `left join wanted v on v.id::${id.type} = f.pick::${id.type}` : ""}
+)
+select a.status, a.claimant, a.scope, a.resource_id, a.token, a.attempt, a.resumed, a.result::text, a.retry_after_ms::float8,
+  u.*
+from answers a left join (
+  select * from written
+  union all
+  select r.claimant, t.* from resumed r join ${pool.table} t on t.${id.sql} = r.resource_id::${id.type}
+) u on u."exclaim claimant" = a.claimant and a.status = 'claimed'
+order by a.ord`;
+
+  function idText(table?: string): string {
+    return stableText(schema, id, table === undefined ? id.sql : `${table}.${id.sql}`);
+  }
+
+  function text(value: string): string {
+    return `'${value.replaceAll("'", "''")}'`;
+  }
+}

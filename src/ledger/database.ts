@@ -1,0 +1,30 @@
+/**
+ * The little of `pg` that the ledger uses: a `pg.Pool` fits. The caller owns it; nothing here ends it.
+ */
+export interface Database {
+  connect(): Promise<Connection>;
+}
+
+/** A checked-out `pg.PoolClient`. */
+export interface Connection {
+  query(query: Query): Promise<QueryAnswer>;
+  /** With an error the connection is closed instead of going back to the pool. */
+  release(error?: Error | boolean): void;
+  on(event: "error", listener: (error: Error) => void): unknown;
+  removeListener(event: "error", listener: (error: Error) => void): unknown;
+}
+
+export interface Query {
+  readonly text: string;
+  readonly values?: unknown[];
+  readonly rowMode?: "array";
+  /** The client's own time limit in ms: a frozen server answers nothing at all. */
+  readonly query_timeout?: number;
+}
+
+export interface QueryAnswer {
+  readonly rows: unknown[];
+  readonly rowCount: number | null;
+  readonly command?: string;
+  readonly fields: readonly { readonly name: string }[];
+}

@@ -1,0 +1,214 @@
+import type { Clock } from "../clock.ts";
+import { ExclaimError } from "../errors.ts";
+import type { Connection, Query, QueryAnswer } from "./database.ts";
+import { databaseError, databaseFault, sqlState } from "./database-errors.ts";
+import type { ClaimRef, Row, StoredResult, Transaction } from "./ledger.ts";
+import { ignoreErrors, isConnectionSound, type Statements } from "./run-statement.ts";
+
+/** How long, and how often, to ask what became of a COMMIT whose answer was lost. */
+const COMMIT_INQUIRY_MS = 5_000;
+const COMMIT_INQUIRY_PAUSE_MS = 100;
+
+/** PostgreSQL's in_failed_sql_transaction: an earlier statement failed and nothing but a rollback is taken any more. */
+const IN_FAILED_TRANSACTION = "25P02";
+
+/** What a fenced transaction works with. */
+export interface FencedTransactionPorts {
+  readonly statements: Statements;
+  readonly clock: Clock;
+  /** The ledger's schema, quoted. */
+  readonly schema: string;
+}
+
+/**
+ * Runs `work` in a transaction that commits only under the claim's newest token.
+ * The claim is locked FOR KEY SHARE from the first statement to COMMIT: no takeover, release or completion by others slips in
+ * between, while the claim's own renewals pass.
+ * Throws as `FencedTransactions.transact` says.
+ */
+export async function fencedTransaction<T>(
+  ports: FencedTransactionPorts,
+  claim: ClaimRef,
+  work: (tx: Transaction) => Promise<T>,
+  completion?: (value: T) => StoredResult,
+): Promise<T> {
+  const connection = await ports.statements.connect().catch((error: unknown) => {
+    throw databaseError(error, "a fenced transaction could not start");
+  });
+  const ignored = ignoreErrors(connection);
+  const giveBack = (sound: boolean): void => {
+    ignored.stop();
+    connection.release(!sound);
+  };
+  let transactionId: string;
+  let value: T;
+  let lostAnswer: unknown;
+  try {
+    transactionId = await begin(ports, connection, claim);
+    value = await underFence(ports, connection, claim, work);
+    if (completion !== undefined) await complete(ports, connection, claim, completion(value));
+    lostAnswer = await commit(ports, connection, claim);
+  } catch (error) {
+    giveBack(await rollBack(ports, connection));
+    throw error;
+  }
+  // Before asking what became of the COMMIT: when many answers are lost at once, the asking needs the places of these connections.
+  giveBack(lostAnswer === undefined);
+  if (lostAnswer !== undefined) await inquire(ports, claim, transactionId, lostAnswer);
+  return value;
+}
+
+/** Opens the transaction behind the fence and returns its id, by which its fate can be asked from another connection. */
+async function begin(ports: FencedTransactionPorts, connection: Connection, claim: ClaimRef): Promise<string> {
+  try {
+    await ask(ports, connection, "begin isolation level read committed");
+    const { rows } = await ask(
+      ports,
+      connection,
+      `select pg_current_xact_id()::text as id from ${ports.schema}.claims
+       where pool = $1 and scope = $2 and claimant = $3 and token = $4 and resource_id = $5 and status = 'held' for key share`,
+      key(claim),
+    );
+    const row = rows[0] as { id: string } | undefined;
+    if (row === undefined) throw fenced(claim);
+    return row.id;
+  } catch (error) {
+    throw error instanceof ExclaimError ? error : databaseError(error, "a fenced transaction could not start");
+  }
+}
+
+/** Runs the handler's work. What it left running may not reach the connection once the transaction is over: it is another's then. */
+async function underFence<T>(
+  ports: FencedTransactionPorts,
+  connection: Connection,
+  claim: ClaimRef,
+  work: (tx: Transaction) => Promise<T>,
+): Promise<T> {
+  let isOpen = true;
+  try {
+    return await work({
+      token: claim.token,
+      client: connection,
+      async query<R extends Row>(text: string, values?: readonly unknown[]) {
+        const { rows, rowCount } = await ask({ text, ...(values === undefined ? {} : { values: [...values] }) });
+        return { rows: rows as R[], rowCount };
+      },
+      async publish(topic, payload) {
+        const { rows } = await ask({
+          text: `insert into ${ports.schema}.outbox (pool, scope, claimant, token, topic, payload)
+                 values ($1, $2, $3, $4, $5, $6) returning id`,
+          values: [claim.pool, claim.scope, claim.claimant, claim.token.toString(), topic, JSON.stringify(payload ?? null)],
+        }).catch((error: unknown) => {
+          const fault = databaseFault(error);
+          throw fault === "forbidden" || fault === "schema" ? databaseError(error, "a message could not be published") : error;
+        });
+        return (rows[0] as { id: string }).id;
+      },
+    });
+  } finally {
+    isOpen = false;
+  }
+
+  async function ask(query: Query): Promise<QueryAnswer> {
+    if (isOpen) return connection.query(query);
+    throw new ExclaimError("CLAIM_ENDED", "the transaction is over: await every query and publish before its work returns", {
+      claimant: claim.claimant,
+      pool: claim.pool,
+    });
+  }
+}
+
+async function complete(
+  ports: FencedTransactionPorts,
+  connection: Connection,
+  claim: ClaimRef,
+  result: StoredResult,
+): Promise<void> {
+  const { rowCount } = await ask(
+    ports,
+    connection,
+    `update ${ports.schema}.claims set status = 'completed', result = $6::json, leased_until = null, ended_at = clock_timestamp()
+     where pool = $1 and scope = $2 and claimant = $3 and token = $4 and resource_id = $5 and status = 'held'`,
+    [...key(claim), result ?? null],
+  ).catch((error: unknown) => {
+    throw sqlState(error) === IN_FAILED_TRANSACTION
+      ? aborted(claim, error)
+      : databaseError(error, "the completion could not be written, nothing was committed");
+  });
+  if (rowCount !== 1) throw fenced(claim);
+}
+
+/** Resolves with nothing once committed, or with the error that lost the answer. */
+async function commit(ports: FencedTransactionPorts, connection: Connection, claim: ClaimRef): Promise<unknown> {
+  let command: string | undefined;
+  try {
+    ({ command } = await ask(ports, connection, "commit"));
+  } catch (error) {
+    // A server's own refusal (a deferred constraint) undid it; any other failure leaves open whether it was committed.
+    if (sqlState(error) !== undefined && databaseFault(error) !== "unreachable") throw error;
+    return error;
+  }
+  if (command !== "COMMIT") throw aborted(claim);
+  return undefined;
+}
+
+/**
+ * Asks the server what became of a transaction whose COMMIT was not answered.
+ * Source: PostgreSQL manual 9.27.8, pg_xact_status: "critical for recovery of an in-progress commit".
+ */
+async function inquire(ports: FencedTransactionPorts, claim: ClaimRef, transactionId: string, cause: unknown): Promise<void> {
+  const endMs = ports.clock.now() + COMMIT_INQUIRY_MS;
+  do {
+    try {
+      const { rows } = await ports.statements.run({
+        text: "select pg_xact_status($1::xid8) as status",
+        values: [transactionId],
+      });
+      const status = (rows[0] as { status: string | null }).status;
+      if (status === "committed") return;
+      if (status === "aborted")
+        throw databaseError(cause, "the connection broke at COMMIT and the transaction was rolled back");
+    } catch (error) {
+      if (error instanceof ExclaimError) throw error;
+    }
+    await new Promise<void>((resolve) => ports.clock.after(COMMIT_INQUIRY_PAUSE_MS, resolve));
+  } while (ports.clock.now() < endMs);
+  throw new ExclaimError(
+    "COMMIT_UNKNOWN",
+    "the answer to COMMIT was lost and the ledger could not be read again: the next delivery finds out and resumes or replays",
+    { claimant: claim.claimant, pool: claim.pool, cause },
+  );
+}
+
+/** Whether the connection can go back to its pool. */
+async function rollBack(ports: FencedTransactionPorts, connection: Connection): Promise<boolean> {
+  try {
+    await ask(ports, connection, "rollback");
+    return true;
+  } catch (error) {
+    return isConnectionSound(error);
+  }
+}
+
+function ask(ports: FencedTransactionPorts, connection: Connection, text: string, values?: unknown[]) {
+  return connection.query({ text, query_timeout: ports.statements.timeoutMs, ...(values === undefined ? {} : { values }) });
+}
+
+function key(claim: ClaimRef): unknown[] {
+  return [claim.pool, claim.scope, claim.claimant, claim.token.toString(), claim.resourceId];
+}
+
+function aborted(claim: ClaimRef, cause?: unknown): ExclaimError {
+  return new ExclaimError(
+    "TRANSACTION_ABORTED",
+    "a statement of the transaction failed and its error was swallowed, so the database rolled all of it back: let the error through",
+    { claimant: claim.claimant, pool: claim.pool, ...(cause === undefined ? {} : { cause }) },
+  );
+}
+
+function fenced(claim: ClaimRef): ExclaimError {
+  return new ExclaimError("FENCED", "refused: the claim has a newer token or has ended, nothing was written", {
+    claimant: claim.claimant,
+    pool: claim.pool,
+  });
+}

@@ -1,0 +1,56 @@
+import type { OpenPool } from "./open-pool.ts";
+import { stableText } from "./stable-text.ts";
+
+/**
+ * Gives rows back to their pool: one statement for many claims of one pool.
+ *
+ * Input:  $1 pools, $2 scopes, $3 claimants text[], $4 tokens bigint[], $5 resource ids text[].
+ * Output: one row a claim, in order: done, lost or busy.
+ * After:  owner null and the columns of `set` as they were, unless somebody else has written the owner meanwhile; the resource's
+ *         token is remembered, so that its next claim continues above it.
+ * Atomic: all of it or nothing. Locks as completeClaimsSql does, claims before rows.
+ */
+export function releaseClaimsSql(schema: string, pool: OpenPool, wait: boolean): string {
+  const owner = pool.owner;
+  const writes = [
+    ...(owner === null ? [] : [`${owner.sql} = null`]),
+    ...pool.set.map(({ column }) => `${column.sql} = (l.previous ->> '${column.name.replaceAll("'", "''")}')::${column.type}`),
+  ].join(", ");
+  return `
+with input as materialized (
+  select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[])
+    with ordinality as i (pool, scope, claimant, token, resource_id, ord)
+),
+locked as materialized (
+  select i.ord, c.pool, c.scope, c.claimant, c.status, c.token, c.resource_id, c.previous,
+    c.token = i.token and coalesce(c.resource_id, i.resource_id) = i.resource_id as newest
+  from input i join ${schema}.claims c on c.pool = i.pool and c.scope = i.scope and c.claimant = i.claimant
+  order by c.pool, c.scope, c.claimant
+  for update of c ${wait ? "" : "skip locked"}
+),
+given as materialized (select * from locked where newest and status in ('held', 'failed')),
+ended as (
+  update ${schema}.claims c
+  set status = 'released', resource_id = null, previous = null, leased_until = null, ended_at = clock_timestamp()
+  from given l where c.pool = l.pool and c.scope = l.scope and c.claimant = l.claimant
+),
+remembered as (
+  insert into ${schema}.released_tokens as t (pool, resource_id, token)
+  select pool, resource_id, token from given order by pool, resource_id
+  on conflict (pool, resource_id) do update set token = greatest(t.token, excluded.token)
+),
+restored as (
+  update ${pool.table} t set ${writes}
+  from given l
+  where t.${pool.id.sql} = l.resource_id::${pool.id.type}${owner === null ? "" : ` and ${stableText(schema, owner, `t.${owner.sql}`)} = l.claimant`}
+)
+select case
+    when l.ord is null then case when c.claimant is null then 'lost' else 'busy' end
+    when l.newest and l.status in ('held', 'failed', 'released') then 'done'
+    else 'lost'
+  end as answer
+from input i
+left join locked l on l.ord = i.ord
+left join ${schema}.claims c on c.pool = i.pool and c.scope = i.scope and c.claimant = i.claimant
+order by i.ord`;
+}
