@@ -1,0 +1,96 @@
+import { ExclaimError } from "../errors.ts";
+import type { ClaimOptions, PoolClaimRequest } from "./pool.ts";
+
+/** Pool, scope and claimant share one index entry, which PostgreSQL bounds at 2,704 bytes. */
+export const MAX_CLAIMANT_BYTES = 1_024;
+export const MAX_SCOPE_BYTES = 1_024;
+
+/** What `String()` makes of a field that is not there: without this, all such messages would be one claimant. */
+const TEXT_OF_NOTHING = ["undefined", "null", "NaN", "[object Object]"];
+
+/**
+ * Checks what a message put into a claim before anything is asked of a server.
+ * Throws CLAIMANT_MISSING, CLAIMANT_INVALID, SCOPE_INVALID, PICK_INVALID, CONFIG_INVALID.
+ */
+export function checkRequest(request: PoolClaimRequest): void {
+  checkClaimant(request.claimant);
+  checkScope(request.scope ?? {});
+  if (request.pick !== undefined) checkText(request.pick, "PICK_INVALID", "the picked id", MAX_CLAIMANT_BYTES);
+  checkClaimOptions(request);
+}
+
+/** Throws CONFIG_INVALID. Also for adapters, which check when they wrap and not at the first message. */
+export function checkClaimOptions(options: ClaimOptions): void {
+  checkChoice("onReplay", options.onReplay, ["return-result", "rerun"]);
+  checkChoice("onFailure", options.onFailure, ["keep", "release"]);
+  checkChoice("onGiveUp", options.onGiveUp, ["keep", "release"]);
+  checkChoice("lockBy", options.lockBy, ["claimant", "row", "both"]);
+  if (options.maxHoldMs !== undefined && !(options.maxHoldMs > 0)) {
+    throw new ExclaimError("CONFIG_INVALID", `maxHoldMs is ${options.maxHoldMs}: use a number of milliseconds above 0`);
+  }
+}
+
+function checkChoice(name: string, value: string | undefined, choices: readonly string[]): void {
+  if (value === undefined || choices.includes(value)) return;
+  throw new ExclaimError("CONFIG_INVALID", `${name} is "${String(value).slice(0, 80)}": use one of ${choices.join(", ")}`);
+}
+
+/** Throws CLAIMANT_MISSING, CLAIMANT_INVALID. */
+export function checkClaimant(claimant: unknown): asserts claimant is string {
+  if (typeof claimant !== "string" || claimant === "") {
+    throw new ExclaimError(
+      "CLAIMANT_MISSING",
+      "the message has no claimant: the claimant option must return a text that is not empty",
+    );
+  }
+  if (TEXT_OF_NOTHING.includes(claimant)) {
+    throw new ExclaimError(
+      "CLAIMANT_MISSING",
+      `the claimant is "${claimant}", the text of a missing value: the field it is read from is not in the message`,
+    );
+  }
+  checkText(claimant, "CLAIMANT_INVALID", "the claimant", MAX_CLAIMANT_BYTES);
+}
+
+/** Throws SCOPE_INVALID. */
+export function checkScope(scope: unknown): void {
+  if (typeof scope !== "object" || scope === null || Array.isArray(scope)) {
+    throw new ExclaimError("SCOPE_INVALID", "the scope must be an object of column values, such as { campaign_id: 42 }");
+  }
+  let bytes = 0;
+  for (const [column, value] of Object.entries(scope)) {
+    if (value === null || value === undefined || Number.isNaN(value)) {
+      throw new ExclaimError(
+        "SCOPE_INVALID",
+        `the scope's value for "${column.slice(0, 80)}" is missing: null selects no subset`,
+        {
+          column: column.slice(0, 80),
+        },
+      );
+    }
+    if (typeof value === "string")
+      checkText(value, "SCOPE_INVALID", `the scope's value for "${column.slice(0, 80)}"`, MAX_SCOPE_BYTES);
+    bytes += Buffer.byteLength(column) + (typeof value === "string" ? Buffer.byteLength(value) : 0);
+  }
+  if (bytes > MAX_SCOPE_BYTES) {
+    throw new ExclaimError(
+      "SCOPE_INVALID",
+      `the scope is longer than ${MAX_SCOPE_BYTES} bytes: select by fewer or shorter values`,
+    );
+  }
+}
+
+function checkText(
+  text: unknown,
+  code: "CLAIMANT_INVALID" | "SCOPE_INVALID" | "PICK_INVALID",
+  what: string,
+  maxBytes: number,
+): void {
+  if (typeof text !== "string" || text === "") throw new ExclaimError(code, `${what} must be a text that is not empty`);
+  // The length in characters first: counting the bytes of 10 MB only to refuse them would be work done for nothing.
+  if (text.length > maxBytes || Buffer.byteLength(text) > maxBytes) {
+    throw new ExclaimError(code, `${what} is longer than ${maxBytes} bytes: use an id, not the thing itself`);
+  }
+  if (text.includes("\0")) throw new ExclaimError(code, `${what} holds a NUL byte, which PostgreSQL does not store`);
+  if (!text.isWellFormed()) throw new ExclaimError(code, `${what} holds half a character (a lone surrogate)`);
+}

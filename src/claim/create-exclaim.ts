@@ -1,0 +1,110 @@
+import { systemClock } from "../clock.ts";
+import { ExclaimError } from "../errors.ts";
+import { EventSource, type ExclaimEvents } from "../events.ts";
+import type { Database } from "../ledger/database.ts";
+import type { Row } from "../ledger/ledger.ts";
+import { migrate } from "../ledger/migrate.ts";
+import type { PoolDefinition } from "../ledger/pool-definition.ts";
+import { postgresLedger } from "../ledger/postgres.ts";
+import { quoteIdentifier } from "../ledger/quote.ts";
+import type { LockBackend } from "../lock/lock.ts";
+import { systemRandom } from "../random.ts";
+import { createEngine } from "./engine.ts";
+import type { Pool } from "./pool.ts";
+
+export const DEFAULT_SCHEMA = "exclaim";
+export const DEFAULT_TTL_MS = 30_000;
+export const MIN_TTL_MS = 100;
+export const MAX_TTL_MS = 86_400_000;
+export const DEFAULT_DRAIN_MS = 10_000;
+
+/** A statement may take a third of the ttl, so that a renewal that hangs leaves time for another; within these bounds. */
+const MIN_STATEMENT_TIMEOUT_MS = 1_000;
+const MAX_STATEMENT_TIMEOUT_MS = 10_000;
+
+/** What exclaim works with. */
+export interface ExclaimOptions {
+  /** A `pg.Pool`: pool tables and ledger live in its database. The caller owns it and ends it, after `close()`. */
+  readonly database: Database;
+  /** The outer lock, which keeps the crowd away from the database. @default none: the ledger's lease is the only guard */
+  readonly lock?: LockBackend;
+  /** The schema of the ledger. @default "exclaim" */
+  readonly schema?: string;
+  /** How long a lease lasts unless renewed, in ms, 100 to 86,400,000. A dead process delays others by this much. @default 30_000 */
+  readonly ttlMs?: number;
+}
+
+/** One process's exclaim. */
+export interface Exclaim {
+  /**
+   * Brings the ledger's schema up to this release: idempotent, safe when many start at once. Returns the names of the migrations
+   * that this call applied.
+   * Throws DATABASE_UNREACHABLE, CONFIG_INVALID.
+   */
+  migrate(): Promise<readonly string[]>;
+  /** A table of rows to claim. Checked against the catalog at the first claim. */
+  pool<R extends object = Row>(definition: PoolDefinition): Pool<R>;
+  /** Calls `listener` at every `event`; returns the function that ends it. What a listener throws is dropped. */
+  on<E extends keyof ExclaimEvents>(event: E, listener: (payload: ExclaimEvents[E]) => void): () => void;
+  /**
+   * Stops claiming, waits up to `drainMs` (default 10,000) for running handlers, aborts the rest, gives those 3 seconds, and ends
+   * their leases. Never closes the caller's clients. Idempotent.
+   */
+  close(options?: { readonly drainMs?: number }): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Builds exclaim over the caller's database and lock. Connects to nothing yet.
+ * Throws CONFIG_INVALID: an option is missing or out of range.
+ */
+export function createExclaim(options: ExclaimOptions): Exclaim {
+  const { database, lock, schema, ttlMs } = checkOptions(options);
+  const events = new EventSource();
+  const ledger = postgresLedger({
+    database,
+    clock: systemClock,
+    schema,
+    statementTimeoutMs: Math.min(MAX_STATEMENT_TIMEOUT_MS, Math.max(MIN_STATEMENT_TIMEOUT_MS, ttlMs / 3)),
+    onInconsistent: (found) => events.emit("pool:inconsistent", found),
+  });
+  const engine = createEngine({ clock: systemClock, random: systemRandom, ledger, lock, events, ttlMs });
+  const close = (drainMs: number): Promise<void> => engine.close(drainMs);
+
+  return {
+    migrate: () => migrate(database, systemClock, schema),
+    pool: <R extends object = Row>(definition: PoolDefinition) => engine.pool<R>(checkDefinition(definition)),
+    on: (event, listener) => events.on(event, listener),
+    close: ({ drainMs = DEFAULT_DRAIN_MS } = {}) => close(checkMs("drainMs", drainMs, 0, MAX_TTL_MS)),
+    [Symbol.asyncDispose]: () => close(DEFAULT_DRAIN_MS),
+  };
+}
+
+function checkOptions(options: ExclaimOptions) {
+  if (typeof options?.database?.connect !== "function") {
+    throw new ExclaimError("CONFIG_INVALID", "createExclaim needs `database`: a pg.Pool");
+  }
+  const lock = options.lock;
+  if (lock !== undefined && typeof lock.acquire !== "function") {
+    throw new ExclaimError("CONFIG_INVALID", "`lock` is not a lock back-end: pass for example redlock([client])");
+  }
+  const schema = options.schema ?? DEFAULT_SCHEMA;
+  quoteIdentifier(schema);
+  return {
+    database: options.database,
+    lock,
+    schema,
+    ttlMs: checkMs("ttlMs", options.ttlMs ?? DEFAULT_TTL_MS, MIN_TTL_MS, MAX_TTL_MS),
+  };
+}
+
+/** A copy, so that a definition changed later is not half checked and half used. */
+function checkDefinition(definition: PoolDefinition): PoolDefinition {
+  if (typeof definition?.table !== "string") throw new ExclaimError("CONFIG_INVALID", "a pool needs `table`: the table's name");
+  return Object.freeze({ ...definition });
+}
+
+function checkMs(name: string, value: number, min: number, max: number): number {
+  if (Number.isFinite(value) && value >= min && value <= max) return value;
+  throw new ExclaimError("CONFIG_INVALID", `${name} is ${value}: use a number of milliseconds from ${min} to ${max}`);
+}

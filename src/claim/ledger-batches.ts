@@ -1,0 +1,130 @@
+import type { Clock } from "../clock.ts";
+import { ExclaimError } from "../errors.ts";
+import { GroupCommit } from "../ledger/group-commit.ts";
+import type { ClaimAnswer, ClaimRef, ClaimRequest, Completion, EndAnswer, Ledger } from "../ledger/ledger.ts";
+import type { PoolDefinition, Scope } from "../ledger/pool-definition.ts";
+import { columnText } from "../ledger/quote.ts";
+import { askAgain } from "./ask-again.ts";
+
+/** A claim's answer, and when the call that brought it was sent: its lease is counted from there. */
+export interface TimedAnswer {
+  readonly answer: ClaimAnswer;
+  readonly sentAtMs: number;
+}
+
+/** One claimant's wish, as the batches take it. */
+export interface ClaimWish {
+  readonly pool: PoolDefinition;
+  readonly scope: Scope;
+  readonly rerun: boolean;
+  readonly request: ClaimRequest;
+}
+
+/**
+ * The ledger, one claim at a time for the engine and many at a time for the database: calls that arrive while a statement is in
+ * flight share the next one. Claims travel by pool and scope, completions and failures all together, releases by pool.
+ */
+export class LedgerBatches {
+  readonly #ledger: Ledger;
+  readonly #clock: Clock;
+  readonly #ttlMs: number;
+  readonly #poolIds = new WeakMap<PoolDefinition, number>();
+  #pools = 0;
+  readonly #claims = new Map<string, GroupCommit<ClaimRequest, TimedAnswer>>();
+  readonly #releases = new Map<number, GroupCommit<ClaimRef, EndAnswer>>();
+  readonly #completions: GroupCommit<Completion, EndAnswer>;
+  readonly #failures: GroupCommit<ClaimRef, EndAnswer>;
+
+  constructor(ledger: Ledger, clock: Clock, ttlMs: number) {
+    this.#ledger = ledger;
+    this.#clock = clock;
+    this.#ttlMs = ttlMs;
+    this.#completions = new GroupCommit({ run: (members) => askAgain(clock, () => ledger.complete(members)) });
+    this.#failures = new GroupCommit({ run: (members) => askAgain(clock, () => ledger.fail(members)) });
+  }
+
+  /** Throws what concerns the whole call: DATABASE_UNREACHABLE, POOL_INVALID, SCHEMA_OUTDATED. */
+  claim(wish: ClaimWish): Promise<TimedAnswer> {
+    const key = this.#claimKey(wish);
+    let group = this.#claims.get(key);
+    if (group === undefined) {
+      group = new GroupCommit({
+        run: (requests) => this.#runClaims(wish, requests),
+        onIdle: () => this.#claims.delete(key),
+      });
+      this.#claims.set(key, group);
+    }
+    return group.submit(wish.request);
+  }
+
+  /** Throws FENCED when the token is not the newest, DATABASE_UNREACHABLE. */
+  async complete(completion: Completion): Promise<void> {
+    const answer = await this.#completions.submit(completion);
+    const settled = answer === "busy" ? await this.#alone(() => this.#ledger.complete([completion])) : answer;
+    assertDone(settled, completion.claim);
+  }
+
+  /** Throws FENCED, DATABASE_UNREACHABLE. */
+  async fail(claim: ClaimRef): Promise<void> {
+    const answer = await this.#failures.submit(claim);
+    const settled = answer === "busy" ? await this.#alone(() => this.#ledger.fail([claim])) : answer;
+    assertDone(settled, claim);
+  }
+
+  /** Throws FENCED, DATABASE_UNREACHABLE, CLAIM_REFUSED. */
+  async release(pool: PoolDefinition, claim: ClaimRef): Promise<void> {
+    const id = this.#poolId(pool);
+    let group = this.#releases.get(id);
+    if (group === undefined) {
+      group = new GroupCommit({ run: (claims) => askAgain(this.#clock, () => this.#ledger.release(pool, claims)) });
+      this.#releases.set(id, group);
+    }
+    const answer = await group.submit(claim);
+    const settled = answer === "busy" ? await this.#alone(() => this.#ledger.release(pool, [claim])) : answer;
+    assertDone(settled, claim);
+  }
+
+  async #runClaims(wish: ClaimWish, requests: readonly ClaimRequest[]): Promise<readonly TimedAnswer[]> {
+    const { pool, scope, rerun } = wish;
+    return askAgain(
+      this.#clock,
+      async () => {
+        const sentAtMs = this.#clock.now();
+        const answers = await this.#ledger.claim({ pool, scope, rerun, ttlMs: this.#ttlMs, requests });
+        return answers.map((answer) => ({ answer, sentAtMs }));
+      },
+      // The lost call may still be at work and hold the very claim it made for us.
+      (answers) => answers.some(({ answer }) => answer.status === "contended"),
+    );
+  }
+
+  /** A claim asked for alone waits for the transaction that holds its row, up to the statement's time limit. */
+  async #alone(ask: () => Promise<readonly EndAnswer[]>): Promise<EndAnswer> {
+    const [answer] = await askAgain(this.#clock, ask);
+    return answer ?? "lost";
+  }
+
+  #claimKey(wish: ClaimWish): string {
+    const scope = Object.entries(wish.scope)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([column, value]) => [column, typeof value, columnText(value)]);
+    return JSON.stringify([this.#poolId(wish.pool), wish.rerun, wish.request.pick !== null, scope]);
+  }
+
+  #poolId(pool: PoolDefinition): number {
+    const known = this.#poolIds.get(pool);
+    if (known !== undefined) return known;
+    this.#pools += 1;
+    this.#poolIds.set(pool, this.#pools);
+    return this.#pools;
+  }
+}
+
+function assertDone(answer: EndAnswer, claim: ClaimRef): void {
+  if (answer === "done") return;
+  if (typeof answer === "object") throw answer.refused;
+  throw new ExclaimError("FENCED", "refused: the claim has a newer token or has ended", {
+    claimant: claim.claimant,
+    pool: claim.pool,
+  });
+}

@@ -1,0 +1,70 @@
+import { createEngine, type Engine } from "../../src/claim/engine.ts";
+import type { Pool } from "../../src/claim/pool.ts";
+import { EventSource } from "../../src/events.ts";
+import type { Row } from "../../src/ledger/ledger.ts";
+import { type MemoryLedger, memoryLedger } from "../../src/ledger/memory.ts";
+import type { PoolDefinition } from "../../src/ledger/pool-definition.ts";
+import type { LockBackend } from "../../src/lock/lock.ts";
+import { memoryLock } from "../../src/lock/memory.ts";
+import { systemRandom } from "../../src/random.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+
+export interface Voucher {
+  readonly id: number;
+  readonly code: string;
+  readonly user_id: string | null;
+}
+
+/** An engine over a ledger and a clock in memory. */
+export interface EngineInMemory {
+  readonly clock: ManualClock;
+  readonly ledger: MemoryLedger;
+  readonly lock: LockBackend;
+  readonly events: EventSource;
+  readonly rows: Row[];
+  readonly engine: Engine;
+  readonly vouchers: Pool<Voucher>;
+  /** A second process over the same ledger and lock. */
+  otherProcess(): Pool<Voucher>;
+}
+
+export const TTL_MS = 3_000;
+
+/** Opens a pool of `rows` vouchers. `lock` false: the ledger's lease alone. */
+export function openEngine(
+  rows: number,
+  options: { lock?: LockBackend | false; ledger?: (inner: MemoryLedger) => MemoryLedger } = {},
+): EngineInMemory {
+  const clock = new ManualClock();
+  const table: Row[] = Array.from({ length: rows }, (_, index) => ({
+    id: index + 1,
+    code: `CODE-${index + 1}`,
+    user_id: null,
+  }));
+  const inner = memoryLedger({ clock, tables: { voucher_item: table } });
+  const ledger = options.ledger?.(inner) ?? inner;
+  const lock = options.lock === false || options.lock === undefined ? memoryLock({ clock }) : options.lock;
+  const events = new EventSource();
+  const ports = { clock, random: systemRandom, ledger, events, ttlMs: TTL_MS, lock: options.lock === false ? undefined : lock };
+  const definition: PoolDefinition = { table: "voucher_item", ownerColumn: "user_id" };
+  const engine = createEngine(ports);
+  return {
+    clock,
+    ledger: inner,
+    lock,
+    events,
+    rows: table,
+    engine,
+    vouchers: engine.pool<Voucher>(definition),
+    otherProcess: () => createEngine({ ...ports, ledger: inner }).pool<Voucher>(definition),
+  };
+}
+
+/** A promise and its two ends: lets a test decide when a handler goes on. */
+export function gate(): { readonly opened: Promise<void>; open(): void } {
+  let open = (): void => {};
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open };
+}
