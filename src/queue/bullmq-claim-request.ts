@@ -1,0 +1,62 @@
+import type { ClaimOptions, PoolClaimRequest } from "../claim/pool.ts";
+import { ExclaimError, type ExclaimErrorCode, isExclaimError } from "../errors.ts";
+import { messageOf } from "./bullmq-control-errors.ts";
+import type { BullmqClaimOptions } from "./bullmq-options.ts";
+
+const CODES = { claimant: "CLAIMANT_MISSING", scope: "SCOPE_INVALID", pick: "PICK_INVALID" } as const;
+
+/**
+ * Asks the options on whose behalf a job claims, and what.
+ * What a function throws, and what it fails to give, is refused: a job without a claimant must not run without a claim, and one
+ * whose scope or pick is missing must not claim from the whole pool.
+ * Throws CLAIMANT_MISSING, SCOPE_INVALID, PICK_INVALID.
+ */
+export function wantedBy<J, R extends object>(
+  job: J,
+  options: BullmqClaimOptions<J, R>,
+): Pick<PoolClaimRequest, "claimant" | "scope" | "pick"> {
+  const { claimant, scope, pick } = options;
+  return {
+    claimant: answer("claimant", () => claimant(job), isText),
+    ...(scope === undefined ? {} : { scope: answer("scope", () => scope(job), isObject) }),
+    ...(pick === undefined ? {} : { pick: answer("pick", () => pick(job), isText) }),
+  };
+}
+
+/** Whether the error says that a job does not name a claimant, scope or row that can exist. */
+export function isUnidentified(error: unknown): boolean {
+  const codes: readonly ExclaimErrorCode[] = [...Object.values(CODES), "CLAIMANT_INVALID"];
+  return codes.some((code) => isExclaimError(error, code));
+}
+
+/** The options that are the same for every job, without those that are not set. */
+export function claimOptionsOf(options: ClaimOptions): ClaimOptions {
+  const { onReplay, onFailure, onGiveUp, lockBy, maxHoldMs } = options;
+  return {
+    ...(onReplay === undefined ? {} : { onReplay }),
+    ...(onFailure === undefined ? {} : { onFailure }),
+    ...(onGiveUp === undefined ? {} : { onGiveUp }),
+    ...(lockBy === undefined ? {} : { lockBy }),
+    ...(maxHoldMs === undefined ? {} : { maxHoldMs }),
+  };
+}
+
+function answer<V>(name: keyof typeof CODES, ask: () => V, isUsable: (value: unknown) => boolean): V {
+  let value: V;
+  try {
+    value = ask();
+  } catch (cause) {
+    throw new ExclaimError(CODES[name], `${name}(job) threw: ${messageOf(cause)}`, { cause });
+  }
+  if (isUsable(value)) return value;
+  const given = value === "" ? "an empty text" : value === null ? "null" : `a value of type ${typeof value}`;
+  throw new ExclaimError(CODES[name], `${name}(job) gave ${given}: check what it reads from the job's data`);
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === "string" && value !== "";
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null;
+}

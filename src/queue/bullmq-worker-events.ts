@@ -1,0 +1,71 @@
+import type { Outcome } from "../settle/outcome.ts";
+import { isUnidentified, wantedBy } from "./bullmq-claim-request.ts";
+import { judge, messageOf } from "./bullmq-control-errors.ts";
+import type { BullmqClaimOptions, BullmqJob } from "./bullmq-options.ts";
+import type { RunningClaims } from "./bullmq-running.ts";
+import { type BullmqWorker, reportTo } from "./bullmq-worker.ts";
+
+/**
+ * What a processor learns only from its Worker's events: that a job lock was lost, and that a job has failed for good without
+ * the processor having been asked (stalled too often, picked up too often).
+ */
+export class WorkerEvents<J extends BullmqJob, R extends object> {
+  readonly #options: BullmqClaimOptions<J, R>;
+  readonly #running: RunningClaims;
+  readonly #listening = new WeakSet<object>();
+  /** Jobs whose claim is as it shall stay: the engine knew that it was the end. */
+  readonly #dealtWith = new WeakSet<object>();
+
+  constructor(options: BullmqClaimOptions<J, R>, running: RunningClaims) {
+    this.#options = options;
+    this.#running = running;
+  }
+
+  /** Listens to a worker, once. */
+  listen(worker: BullmqWorker<J>): void {
+    if (this.#listening.has(worker)) return;
+    this.#listening.add(worker);
+    worker.on("lockRenewalFailed", (jobIds) => this.#running.abortLost(worker, jobIds));
+    worker.on("failed", (job) => {
+      // The event comes for every failed attempt; only a job that has ended has the time of its end.
+      if (job?.finishedOn === undefined || this.#dealtWith.has(job)) return;
+      this.#giveUp(job).catch((error: unknown) => {
+        const message = `job ${job.id} failed for good and its claim could not be given up, the row stays taken: ${messageOf(error)}`;
+        reportTo(worker, message, error);
+      });
+    });
+  }
+
+  /** Notes what came of a call. `handled`: the handler ran. */
+  note(job: J, outcome: Outcome, handled: boolean, lastAttempt: boolean): void {
+    if (isDealtWith(outcome, handled, lastAttempt)) this.#dealtWith.add(job);
+  }
+
+  async #giveUp(job: J): Promise<void> {
+    if (job.id === undefined) return;
+    const onGiveUp = this.#options.onGiveUp ?? "keep";
+    try {
+      const { claimant, scope } = wantedBy(job, this.#options);
+      await this.#options.pool.giveUp({ claimant, ...(scope === undefined ? {} : { scope }), messageId: job.id, onGiveUp });
+    } catch (error) {
+      // A job that names no claimant never had a claim.
+      if (!isUnidentified(error)) throw error;
+    }
+  }
+}
+
+/** Whether the claim needs nothing more should BullMQ not deliver the job again. */
+function isDealtWith(outcome: Outcome, handled: boolean, lastAttempt: boolean): boolean {
+  switch (outcome.status) {
+    case "completed":
+    case "replayed":
+    case "empty":
+    case "taken":
+      return true;
+    case "failed":
+      return handled && (lastAttempt || judge(outcome.error) === "final");
+    case "contended":
+    case "lost":
+      return false;
+  }
+}
