@@ -1,0 +1,72 @@
+import { randomBytes } from "node:crypto";
+import { fileURLToPath } from "node:url";
+import { type BrokerSettings, prepareBroker } from "./demo/broker.ts";
+import { dropSchemas, openDatabase, withClient } from "./demo/database.ts";
+import { importEmployees } from "./demo/import-employees.ts";
+import { Progress, type ProgressStream } from "./demo/progress.ts";
+import { importSummary, type Scores, tableOf, verdictOf } from "./demo/report.ts";
+import { CONCURRENCY, PODS, runVariant, type VariantState } from "./demo/run-variant.ts";
+import { schemasOf, TITLES, VARIANTS } from "./demo/variant.ts";
+
+const EMPLOYEES = fileURLToPath(new URL("../../examples/employees.csv", import.meta.url));
+
+export interface DemoOptions {
+  /** Print one JSON object instead of the table. */
+  readonly json: boolean;
+}
+
+/** What the command has of the outside. */
+export interface DemoDeps {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stdout: { write(text: string): unknown };
+  readonly stderr: ProgressStream;
+  /** Ends the demo early: everything it started is ended, then the signal's reason is thrown. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Gives every employee of a CSV file a voucher three times over, with three handlers, and counts what went wrong.
+ * Returns 0 when `withClaim()` made no mistake and the naive handler made some, else 1.
+ * After: no process, directory, schema or key of the demo is left.
+ * Throws CONFIG_INVALID: it cannot run here; the signal's reason.
+ */
+export async function runDemo({ json }: DemoOptions, { env, stdout, stderr, signal }: DemoDeps): Promise<number> {
+  const progress = new Progress(stderr);
+  progress.update("starting PostgreSQL");
+  const database = await openDatabase(env.DATABASE_URL || undefined);
+  const prefix = `exclaim_demo_${randomBytes(4).toString("hex")}`;
+  const schemas = schemasOf(prefix);
+  try {
+    signal.throwIfAborted();
+    const broker: BrokerSettings = env.REDIS_URL
+      ? { kind: "redis", url: env.REDIS_URL, prefix }
+      : { kind: "postgres", url: database.url, schema: schemas.queue };
+    await prepareBroker(broker);
+    progress.note(
+      `${database.title}; BullMQ on ${env.REDIS_URL ? "Redis, with Redlock" : "PostgreSQL"}; ${PODS} pods of ${CONCURRENCY}`,
+    );
+    const imported = await withClient(database.url, (client) => importEmployees(client, schemas.imported, EMPLOYEES));
+    progress.note(importSummary(imported));
+
+    const scores: Partial<Record<keyof Scores, Scores[keyof Scores]>> = {};
+    for (const variant of VARIANTS) {
+      const report = (state: VariantState) => progress.update(lineOf(state));
+      scores[variant] = await runVariant({ variant, databaseUrl: database.url, schemas, broker, signal, report });
+      progress.note(`${TITLES[variant]}: done in ${(scores[variant].ms / 1000).toFixed(1)} s`);
+    }
+    const { ok, text } = verdictOf(scores as Scores);
+    stdout.write(json ? `${JSON.stringify(scores)}\n` : `\n${tableOf(scores as Scores)}\n\n${text}\n`);
+    if (json && !ok) progress.note(text);
+    return ok ? 0 : 1;
+  } finally {
+    progress.clear();
+    if (env.DATABASE_URL) await dropSchemas(database.url, schemas);
+    await database.stop();
+  }
+}
+
+function lineOf({ variant, settled, delivered, killed, ms }: VariantState): string {
+  if (delivered === 0) return `${TITLES[variant]}: starting ${PODS} pods and publishing the messages`;
+  const killing = killed === 0 ? "" : ", 1 pod killed and replaced";
+  return `${TITLES[variant]}: ${settled} of ${delivered} messages, ${(ms / 1000).toFixed(1)} s${killing}`;
+}

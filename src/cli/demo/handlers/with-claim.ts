@@ -1,0 +1,55 @@
+import type pg from "pg";
+import { createExclaim } from "../../../index.ts";
+import type { LockBackend } from "../../../lock/lock.ts";
+import { type BullmqJob, withClaim } from "../../../queue/bullmq.ts";
+import type { VoucherJob } from "../broker.ts";
+import { work } from "./work.ts";
+
+interface Voucher {
+  id: number;
+  code: string;
+  user_id: number;
+}
+
+export interface ClaimingOptions {
+  readonly database: pg.Pool;
+  /** The schema of the table of vouchers. */
+  readonly schema: string;
+  /** The schema of exclaim's own tables. */
+  readonly ledger: string;
+  /** Without one the ledger's lease is the only guard. */
+  readonly lock: LockBackend | undefined;
+}
+
+/** A pod that was killed holds its claims this long. */
+const TTL_MS = 2_000;
+
+/** The handler as the manual shows it: one voucher a user, however often the message comes and whichever process dies. */
+export async function claiming({ database, schema, ledger, lock }: ClaimingOptions) {
+  const exclaim = createExclaim({ database, schema: ledger, ttlMs: TTL_MS, ...(lock === undefined ? {} : { lock }) });
+  await exclaim.migrate();
+
+  const vouchers = exclaim.pool<Voucher>({
+    table: `${schema}.voucher_item`,
+    ownerColumn: "user_id",
+    idColumn: "id",
+    orderBy: "id",
+  });
+
+  const processor = withClaim(
+    async (job: VoucherJob & BullmqJob, claim) => {
+      await work();
+      await claim.complete(async (tx) => {
+        await tx.query("insert into notification (user_id, code) values ($1, $2)", [job.data.user_id, claim.row.code]);
+        return { code: claim.row.code };
+      });
+    },
+    {
+      pool: vouchers,
+      claimant: (job) => String(job.data.user_id),
+      onContended: { do: "retry", delayMs: 250 },
+    },
+  );
+
+  return { processor, close: () => exclaim.close({ drainMs: 5_000 }) };
+}
