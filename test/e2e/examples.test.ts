@@ -1,0 +1,52 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { describe, expect, it } from "vitest";
+import { freshDatabase } from "../support/postgres.ts";
+import { startRedisNode } from "../support/redis.ts";
+import { ROOT } from "../support/source-files.ts";
+
+const run = promisify(execFile);
+
+describe("the examples", () => {
+  it("bullmq-worker serves each user once, and a doubled message with the same voucher", async () => {
+    const [database, redis] = await Promise.all([freshDatabase(), startRedisNode()]);
+
+    try {
+      const lines = await runExample("bullmq-worker.ts", { DATABASE_URL: database.url, REDIS_URL: redis.url });
+
+      expect(lines).toHaveLength(4);
+      expect(lines[0]).toMatch(/^user 1 has CODE-\d+$/);
+      expect(lines[1]).toBe(lines[0]);
+      expect(new Set(lines).size).toBe(3);
+    } finally {
+      await Promise.all([database.drop(), redis.stop()]);
+    }
+  });
+
+  it("without-a-queue claims, replays, picks and refuses", async () => {
+    const database = await freshDatabase();
+
+    try {
+      const [line] = await runExample("without-a-queue.ts", { DATABASE_URL: database.url });
+
+      expect(JSON.parse(line ?? "")).toEqual([
+        { status: "completed", result: "A1" },
+        { status: "replayed", result: "A1" },
+        { status: "completed", result: "A3" },
+        { status: "taken" },
+      ]);
+    } finally {
+      await database.drop();
+    }
+  });
+});
+
+/** Runs an example as a user would, against the built package, and returns the lines it printed. */
+async function runExample(name: string, env: Record<string, string>): Promise<string[]> {
+  const { stdout } = await run(process.execPath, ["--import", "tsx", `examples/${name}`], {
+    cwd: ROOT,
+    env: { ...process.env, ...env },
+    timeout: 60_000,
+  });
+  return stdout.trim().split("\n");
+}
