@@ -42,8 +42,9 @@ export interface SettlePolicy<M> {
   /** The lease was lost while the handler ran. @default { do: "retry" } */
   readonly onLost?: RuleOption<M>;
   /**
-   * How often one message may be put off before it fails, visibly.
-   * Unreachable servers do not count: such a message waits until they are back.
+   * How often one message may be put off by these rules before it fails, visibly.
+   * A message whose servers are unreachable is put off beyond it, until they are back. Where the broker keeps one count for both
+   * (BullMQ does), those times count once the message is next contended.
    * @default 1_000
    */
   readonly maxDeferrals?: number;

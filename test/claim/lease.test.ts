@@ -192,6 +192,31 @@ describe("a lease", () => {
   });
 });
 
+describe("a process that died", () => {
+  // Planted: a takeover that waits for twice the ttl; this test failed.
+  it("L2 delays its claimant by the ttl and no more, and nobody else at all", async () => {
+    const { vouchers, ledger, clock } = openEngine(2, { lock: false });
+    const [died] = await ledger.claim({
+      pool: { table: "voucher_item", ownerColumn: "user_id" },
+      scope: {},
+      ttlMs: TTL_MS,
+      rerun: false,
+      requests: [{ claimant: "7", holder: "dead", messageId: null, pick: null }],
+    });
+
+    await clock.advance(TTL_MS - 1);
+    const stranger = await vouchers.claim({ claimant: "8" }, async (claim) => claim.key);
+    const early = await vouchers.claim({ claimant: "7" }, async () => {});
+    await clock.advance(1);
+    const resumed = await vouchers.claim({ claimant: "7" }, async (claim) => [claim.key, claim.resumed]);
+
+    expect(died?.status).toBe("claimed");
+    expect(stranger).toEqual({ status: "completed", result: "2" });
+    expect(early).toEqual({ status: "contended", retryAfterMs: 1 });
+    expect(resumed).toEqual({ status: "completed", result: ["1", true] });
+  });
+});
+
 describe("a lease guarded by an outer lock", () => {
   it("ends when the lock is somebody else's", async () => {
     const { vouchers, clock, lock } = openEngine(1, { lock: lockThat({ extend: async () => false }) });
