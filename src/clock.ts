@@ -7,18 +7,23 @@ export interface Clock {
   /** Milliseconds since some fixed instant; never goes backwards, says nothing of the calendar. */
   now(): number;
   /**
-   * Calls `fire` once after `delayMs`. The timer does not keep the process alive.
+   * Calls `fire` once after `delayMs`. Only with `keepAlive`, when somebody waits for it, does the timer keep the process alive.
    * After: the returned function cancels it; calling that twice, or after it fired, does nothing.
    */
-  after(delayMs: number, fire: () => void): () => void;
+  after(delayMs: number, fire: () => void, keepAlive?: boolean): () => void;
 }
 
 /** The process's own monotonic clock. */
 export const systemClock: Clock = {
   now: () => performance.now(),
-  after(delayMs, fire) {
+  after(delayMs, fire, keepAlive = false) {
     const timer = setTimeout(fire, Math.max(0, delayMs));
-    timer.unref();
+    if (!keepAlive) timer.unref();
     return () => clearTimeout(timer);
   },
 };
+
+/** Resolves after `delayMs`. The process stays alive for it. */
+export function pause(clock: Clock, delayMs: number): Promise<void> {
+  return new Promise((resolve) => void clock.after(delayMs, resolve, true));
+}

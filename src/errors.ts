@@ -24,6 +24,8 @@ export type ExclaimErrorCode =
   | "ROW_CHANGED"
   /** The handler's result cannot be stored as JSON (a bigint, a cycle). */
   | "RESULT_NOT_SERIALIZABLE"
+  /** What was to be published cannot be stored as JSON (a bigint, a cycle), or has no topic. */
+  | "PAYLOAD_INVALID"
   /** Too few lock nodes answered. Fields name the nodes and their causes. */
   | "LOCK_UNREACHABLE"
   /** The database did not answer, or the connection broke. */

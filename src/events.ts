@@ -1,3 +1,5 @@
+import type { ExclaimError } from "./errors.ts";
+
 /**
  * What exclaim tells about itself while it runs. A listener can neither break nor delay a claim: what it throws is dropped.
  */
@@ -12,10 +14,15 @@ export interface ExclaimEvents {
     readonly attempt: number;
     readonly resumed: boolean;
   };
-  /** A delivery ended; `status` is the outcome's. */
-  "claim:ended": { readonly pool: string; readonly claimant: string; readonly status: string };
+  /** A delivery ended; `status` is the outcome's, `error` what it carries where it failed or was lost. */
+  "claim:ended": { readonly pool: string; readonly claimant: string; readonly status: string; readonly error?: unknown };
   /** A held claim can no longer be trusted; its signal was aborted. */
-  "claim:lost": { readonly pool: string; readonly claimant: string; readonly token: bigint; readonly reason: unknown };
+  "claim:lost": {
+    readonly pool: string;
+    readonly claimant: string;
+    readonly token: bigint;
+    readonly reason: ExclaimError;
+  };
   /** A row is free in its table though the ledger gives it to a claimant: somebody else wrote the owner column. */
   "pool:inconsistent": { readonly pool: string; readonly resourceId: string };
   /** Giving a lock back failed; it runs out by itself. */
@@ -42,11 +49,11 @@ export class EventSource {
     const listeners = this.#listeners.get(event);
     if (listeners === undefined) return;
     for (const listener of listeners) {
+      // A listener's fault is the listener's: the claim it watches must not pay for it, nor the process for a promise of it.
       try {
-        (listener as Listener<E>)(payload);
-      } catch {
-        // A listener's fault is the listener's: the claim it watches must not pay for it.
-      }
+        const returned: unknown = (listener as (payload: ExclaimEvents[E]) => unknown)(payload);
+        if (returned instanceof Promise) returned.catch(() => {});
+      } catch {}
     }
   }
 }

@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import { type Clock, pause } from "../clock.ts";
 import { isExclaimError } from "../errors.ts";
 
 /** Pauses between tries of a ledger call whose answer was lost: about a second in all, enough for a connection to be made anew. */
@@ -24,7 +24,7 @@ export async function askAgain<Answer>(
       if (!isExclaimError(error, "DATABASE_UNREACHABLE")) throw error;
       lostAnswer = true;
     }
-    await new Promise<void>((resolve) => clock.after(pauseMs, resolve));
+    await pause(clock, pauseMs);
   }
   return ask();
 }

@@ -1,4 +1,5 @@
 import { ExclaimError } from "../errors.ts";
+import { columnText } from "../ledger/quote.ts";
 import type { ClaimOptions, PoolClaimRequest } from "./pool.ts";
 
 /** Pool, scope and claimant share one index entry, which PostgreSQL bounds at 2,704 bytes. */
@@ -13,6 +14,9 @@ const TEXT_OF_NOTHING = ["undefined", "null", "NaN", "[object Object]"];
  * Throws CLAIMANT_MISSING, CLAIMANT_INVALID, SCOPE_INVALID, PICK_INVALID, CONFIG_INVALID.
  */
 export function checkRequest(request: PoolClaimRequest): void {
+  if (typeof request !== "object" || request === null) {
+    throw new ExclaimError("CONFIG_INVALID", "claim(request, handler): the request must be an object with a claimant");
+  }
   checkClaimant(request.claimant);
   checkScope(request.scope ?? {});
   if (request.pick !== undefined) checkText(request.pick, "PICK_INVALID", "the picked id", MAX_CLAIMANT_BYTES);
@@ -37,6 +41,9 @@ function checkChoice(name: string, value: string | undefined, choices: readonly 
 
 /** Throws CLAIMANT_MISSING, CLAIMANT_INVALID. */
 export function checkClaimant(claimant: unknown): asserts claimant is string {
+  if (typeof claimant === "number" || typeof claimant === "bigint") {
+    throw new ExclaimError("CLAIMANT_MISSING", `the claimant is a ${typeof claimant}: pass String(...) of it`);
+  }
   if (typeof claimant !== "string" || claimant === "") {
     throw new ExclaimError(
       "CLAIMANT_MISSING",
@@ -59,7 +66,7 @@ export function checkScope(scope: unknown): void {
   }
   let bytes = 0;
   for (const [column, value] of Object.entries(scope)) {
-    if (value === null || value === undefined || Number.isNaN(value)) {
+    if (value === null || value === undefined || Number.isNaN(value instanceof Date ? value.getTime() : value)) {
       throw new ExclaimError(
         "SCOPE_INVALID",
         `the scope's value for "${column.slice(0, 80)}" is missing: null selects no subset`,
@@ -70,7 +77,13 @@ export function checkScope(scope: unknown): void {
     }
     if (typeof value === "string")
       checkText(value, "SCOPE_INVALID", `the scope's value for "${column.slice(0, 80)}"`, MAX_SCOPE_BYTES);
-    bytes += Buffer.byteLength(column) + (typeof value === "string" ? Buffer.byteLength(value) : 0);
+    if (typeof value === "function" || typeof value === "symbol") {
+      throw new ExclaimError(
+        "SCOPE_INVALID",
+        `the scope's value for "${column.slice(0, 80)}" is a ${typeof value}, not a column value`,
+      );
+    }
+    bytes += Buffer.byteLength(column) + Buffer.byteLength(columnText(value));
   }
   if (bytes > MAX_SCOPE_BYTES) {
     throw new ExclaimError(

@@ -38,7 +38,8 @@ export interface Claim<R = unknown> {
    * After: a redelivery is answered with the stored result and does not run the handler.
    * Throws as `transaction`, and RESULT_NOT_SERIALIZABLE (nothing is committed), CLAIM_ENDED (called twice).
    */
-  complete<T>(work?: (tx: Transaction) => Promise<T>): Promise<T | undefined>;
+  complete(): Promise<undefined>;
+  complete<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
 
   /**
    * Gives the row back to the pool. The claim is over; the handler should return.

@@ -61,11 +61,13 @@ export interface Exclaim {
 export function createExclaim(options: ExclaimOptions): Exclaim {
   const { database, lock, schema, ttlMs } = checkOptions(options);
   const events = new EventSource();
+  database.on?.("error", (error) => events.emit("background:failed", { what: "an idle database connection", error }));
   const ledger = postgresLedger({
     database,
     clock: systemClock,
     schema,
     statementTimeoutMs: Math.min(MAX_STATEMENT_TIMEOUT_MS, Math.max(MIN_STATEMENT_TIMEOUT_MS, ttlMs / 3)),
+    idleTransactionTimeoutMs: ttlMs,
     onInconsistent: (found) => events.emit("pool:inconsistent", found),
   });
   const engine = createEngine({ clock: systemClock, random: systemRandom, ledger, lock, events, ttlMs });

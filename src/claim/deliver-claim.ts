@@ -1,3 +1,4 @@
+import type { ExclaimError } from "../errors.ts";
 import type { ClaimAnswer } from "../ledger/ledger.ts";
 import type { PoolDefinition } from "../ledger/pool-definition.ts";
 import type { Outcome } from "../settle/outcome.ts";
@@ -47,6 +48,7 @@ export async function deliverClaim<R extends object, T>(
       },
     });
     if (answer.status !== "claimed") return refusedOutcome<T>(answer);
+    if (parts.running.stopReason !== undefined) return await handBack(parts, answer, parts.running.stopReason);
 
     if (lockBy === "row" || lockBy === "both") {
       const row = await lockRow(parts, pool, answer);
@@ -69,6 +71,14 @@ function refusedOutcome<T>(answer: Exclude<ClaimAnswer, Claimed>): Outcome<T> {
     default:
       return answer;
   }
+}
+
+/** A claim that was answered after running handlers were told to stop: its handler must not start any more. */
+async function handBack<T>(parts: EngineParts, answer: Claimed, reason: ExclaimError): Promise<Outcome<T>> {
+  await parts.ledger.fail([answer.claim]).catch((error: unknown) => {
+    parts.events.emit("background:failed", { what: "ending a lease won while closing", error });
+  });
+  return { status: "failed", error: reason };
 }
 
 /** A row that other code has locked stays its claimant's: only the lease ends, so that the next delivery tries again at once. */
@@ -95,7 +105,7 @@ async function workUnderLease<R extends object, T>(
   locks: readonly GuardLock[],
 ): Promise<Outcome<T>> {
   const { claim: ref } = answer;
-  const about = { pool: ref.pool, claimant: ref.claimant, token: ref.token };
+  const about = { pool: pool.table, claimant: ref.claimant, token: ref.token };
   const lease = new Lease({
     clock: parts.clock,
     claim: ref,
@@ -109,13 +119,14 @@ async function workUnderLease<R extends object, T>(
     { claim: ref, row: answer.row as R, attempt: answer.attempt, resumed: answer.resumed },
     {
       lease,
+      renewal: { stop: () => parts.keeper.drop(lease), resume: () => parts.keeper.keep(lease, parts.clock.now()) },
       transactions: parts.ledger,
       complete: (held, result) => parts.batches.complete({ claim: held, result }),
       release: (held) => parts.batches.release(pool, held),
     },
   );
 
-  parts.keeper.keep(lease);
+  parts.keeper.keep(lease, sentAtMs);
   parts.running.add(lease);
   parts.events.emit("claim:acquired", { ...about, attempt: answer.attempt, resumed: answer.resumed });
   try {

@@ -1,4 +1,4 @@
-import { ExclaimError } from "../errors.ts";
+import { ExclaimError, isExclaimError } from "../errors.ts";
 import type { PoolDefinition } from "../ledger/pool-definition.ts";
 import type { Outcome } from "../settle/outcome.ts";
 import { checkRequest } from "./check-request.ts";
@@ -56,8 +56,9 @@ export function createEngine(ports: EnginePorts): Engine {
     const outcome = await runClaim(definition, request, handler);
     ports.events.emit("claim:ended", {
       pool: definition.table,
-      claimant: String(request.claimant).slice(0, 128),
+      claimant: typeof request?.claimant === "string" ? request.claimant.slice(0, 128) : "",
       status: outcome.status,
+      ...("error" in outcome ? { error: outcome.error } : {}),
     });
     return outcome;
   }
@@ -68,9 +69,11 @@ export function createEngine(ports: EnginePorts): Engine {
     handler: (claim: Claim<R>) => Promise<T>,
   ): Promise<Outcome<T>> {
     if (closing !== undefined) return { status: "failed", error: closed() };
+    if (typeof handler !== "function") return { status: "failed", error: noHandler() };
     const done = parts.running.enter();
     try {
       checkRequest(request);
+      assertNotAborted(request.signal);
       return await deliverClaim(parts, definition, request, handler);
     } catch (error) {
       return { status: "failed", error };
@@ -81,16 +84,27 @@ export function createEngine(ports: EnginePorts): Engine {
 
   async function closeOnce(drainMs: number): Promise<void> {
     await parts.running.drain(drainMs, closed());
-    await Promise.allSettled(
-      parts.running.leases().map(async (lease) => {
-        parts.keeper.drop(lease);
-        lease.lose(closed());
-        await parts.batches.fail(lease.claim);
-        await Promise.all(lease.locks.map((lock) => parts.guard.release(lock)));
-      }),
-    );
+    const left = parts.running.leases();
     parts.keeper.stop();
+    for (const lease of left) lease.lose(closed());
+    // One try that waits for no locked row: what it does not reach runs out by itself, and the process has been told to end.
+    await ports.ledger.fail(left.map((lease) => lease.claim)).catch((error: unknown) => {
+      ports.events.emit("background:failed", { what: `ending ${left.length} leases at close`, error });
+    });
+    await Promise.all(left.flatMap((lease) => lease.locks).map((lock) => parts.guard.release(lock)));
   }
+}
+
+/** A caller that gave up before it began must not be given a row. */
+function assertNotAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted !== true) return;
+  const reason: unknown = signal.reason;
+  if (isExclaimError(reason)) throw reason;
+  throw new ExclaimError("ABORTED", "the delivery was aborted by its caller before it claimed", { cause: reason });
+}
+
+function noHandler(): ExclaimError {
+  return new ExclaimError("CONFIG_INVALID", "claim(request, handler): the handler is not a function");
 }
 
 function closed(): ExclaimError {

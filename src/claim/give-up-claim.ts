@@ -1,3 +1,4 @@
+import { pause } from "../clock.ts";
 import type { PoolDefinition } from "../ledger/pool-definition.ts";
 import { askAgain } from "./ask-again.ts";
 import { checkClaimant, checkScope } from "./check-request.ts";
@@ -18,7 +19,7 @@ export async function giveUpClaim(parts: EngineParts, pool: PoolDefinition, requ
   if (request.onGiveUp === "keep") return;
   const found = await find();
   if (found?.status === "held" && found.leaseMs > 0) {
-    await new Promise<void>((resolve) => parts.clock.after(found.leaseMs + LEASE_MARGIN_MS, resolve));
+    await pause(parts.clock, found.leaseMs + LEASE_MARGIN_MS);
   }
   const claim = await find();
   if (claim === null || claim.leaseMs > 0) return;

@@ -7,14 +7,19 @@ import { storedResult } from "./stored-result.ts";
 /** What a claim under way needs of the engine. */
 export interface HeldClaimPorts {
   readonly lease: Lease;
+  /** A claim that ends is not renewed any more: the ledger would say that it is lost. */
+  readonly renewal: { stop(): void; resume(): void };
   readonly transactions: FencedTransactions;
   /** Completes without a transaction of the handler's. Throws FENCED when the token is no longer the newest. */
   readonly complete: (claim: ClaimRef, result: StoredResult) => Promise<void>;
   readonly release: (claim: ClaimRef) => Promise<void>;
 }
 
-/** `completing`: a completion is under way, or failed in a way that leaves open whether it happened. */
-type State = "open" | "completing" | "completed" | "released";
+/**
+ * `completing`, `releasing`: under way, or failed in a way that leaves open whether it happened. `ended`: the handler has thrown,
+ * and what it left running must not go on.
+ */
+type State = "open" | "completing" | "completed" | "releasing" | "released" | "ended";
 
 /** The claim as its handler holds it. */
 export class HeldClaim<R> implements Claim<R> {
@@ -27,6 +32,7 @@ export class HeldClaim<R> implements Claim<R> {
   readonly #ports: HeldClaimPorts;
   #state: State = "open";
   #result: unknown;
+  #ending: Promise<unknown> = Promise.resolve();
 
   constructor(answer: { claim: ClaimRef; row: R; attempt: number; resumed: boolean }, ports: HeldClaimPorts) {
     this.row = answer.row;
@@ -62,18 +68,40 @@ export class HeldClaim<R> implements Claim<R> {
     return await this.#ports.transactions.transact(this.#ports.lease.claim, (tx) => this.#fencedWork(tx, work));
   }
 
-  async complete<T>(work?: (tx: Transaction) => Promise<T>): Promise<T | undefined> {
+  /**
+   * Settles with the completion or release that the handler began last, also one it did not wait for. A failed one rejects here
+   * unless a later one succeeded: a claim whose completion failed is not completed behind the handler's back.
+   */
+  async lastEnding(): Promise<void> {
+    await this.#ending;
+  }
+
+  complete(): Promise<undefined>;
+  complete<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
+  complete<T>(work?: (tx: Transaction) => Promise<T>): Promise<T | undefined> {
+    const completion = this.#complete(work);
+    this.#began(completion);
+    return completion;
+  }
+
+  async #complete<T>(work?: (tx: Transaction) => Promise<T>): Promise<T | undefined> {
     this.#assertOpen();
     this.#ports.lease.assertTrusted();
     this.#state = "completing";
     try {
       let result: T | undefined;
-      if (work === undefined) await this.#ports.complete(this.#ports.lease.claim, undefined);
-      else {
+      if (work === undefined) {
+        this.#ports.renewal.stop();
+        await this.#ports.complete(this.#ports.lease.claim, undefined);
+      } else {
         result = await this.#ports.transactions.transact(
           this.#ports.lease.claim,
           (tx) => this.#fencedWork(tx, work),
-          (value) => storedResult(value),
+          (value) => {
+            const stored = storedResult(value);
+            this.#ports.renewal.stop();
+            return stored;
+          },
         );
       }
       this.#state = "completed";
@@ -81,27 +109,62 @@ export class HeldClaim<R> implements Claim<R> {
       return result;
     } catch (error) {
       // What was rolled back may be tried again by the handler; what may have been committed may not.
-      if (!isExclaimError(error, "COMMIT_UNKNOWN")) this.#state = "open";
+      if (!isUnknown(error, work === undefined)) {
+        this.#state = "open";
+        this.#ports.renewal.resume();
+      }
       throw error;
     }
   }
 
   /** Completes with the handler's return value, unless the handler ended the claim itself. */
   async completeWith(result: unknown): Promise<void> {
+    this.#assertOpen();
     const stored = storedResult(result);
     this.#ports.lease.assertTrusted();
     this.#state = "completing";
+    this.#ports.renewal.stop();
     await this.#ports.complete(this.#ports.lease.claim, stored);
     this.#state = "completed";
     this.#result = result;
   }
 
-  async release(): Promise<void> {
+  release(): Promise<void> {
+    const release = this.#release();
+    this.#began(release);
+    return release;
+  }
+
+  /** Whoever waits for an ending hears of its failure; a handler that does not must not end the process with it. */
+  #began(ending: Promise<unknown>): void {
+    ending.catch(() => {});
+    // A second call that is refused says nothing of the ending under way.
+    if (this.#state === "completing" || this.#state === "releasing") this.#ending = ending;
+  }
+
+  async #release(): Promise<void> {
     if (this.#state === "released") return;
     this.#assertOpen();
     this.#ports.lease.assertTrusted();
-    await this.#ports.release(this.#ports.lease.claim);
-    this.#state = "released";
+    this.#state = "releasing";
+    this.#ports.renewal.stop();
+    try {
+      await this.#ports.release(this.#ports.lease.claim);
+      this.#state = "released";
+    } catch (error) {
+      if (!isUnknown(error, true)) {
+        this.#state = "open";
+        this.#ports.renewal.resume();
+      }
+      throw error;
+    }
+  }
+
+  /** The handler has thrown: whatever of it still runs is told, and can do nothing more under this claim. */
+  end(reason: ExclaimError): void {
+    if (this.#state === "completed" || this.#state === "released") return;
+    this.#state = "ended";
+    this.#ports.lease.cancel(reason);
   }
 
   /** The deadline may pass while `work` runs: nothing it wrote is committed then. */
@@ -117,4 +180,9 @@ export class HeldClaim<R> implements Claim<R> {
       claimant: this.claimant,
     });
   }
+}
+
+/** Whether it may have happened all the same. A statement of its own that was not answered may have; a transaction's fate is asked. */
+function isUnknown(error: unknown, isStatement: boolean): boolean {
+  return isExclaimError(error, "COMMIT_UNKNOWN") || (isStatement && isExclaimError(error, "DATABASE_UNREACHABLE"));
 }

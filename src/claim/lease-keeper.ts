@@ -39,8 +39,9 @@ export class LeaseKeeper {
     this.#retryPauseMs = ports.ttlMs / 12;
   }
 
-  keep(lease: Lease): void {
-    const renewAtMs = this.#ports.clock.now() + this.#renewEveryMs;
+  /** `sentAtMs`: when the call that won or last renewed it was sent. */
+  keep(lease: Lease, sentAtMs: number): void {
+    const renewAtMs = sentAtMs + this.#renewEveryMs;
     this.#kept.set(lease, { renewAtMs, renewing: false });
     this.#wakeBy(Math.min(renewAtMs, lease.untilMs));
   }

@@ -60,14 +60,14 @@ export class LedgerBatches {
   /** Throws FENCED when the token is not the newest, DATABASE_UNREACHABLE. */
   async complete(completion: Completion): Promise<void> {
     const answer = await this.#completions.submit(completion);
-    const settled = answer === "busy" ? await this.#alone(() => this.#ledger.complete([completion])) : answer;
+    const settled = answer === "busy" ? await this.#alone(() => this.#ledger.complete([completion], { wait: true })) : answer;
     assertDone(settled, completion.claim);
   }
 
   /** Throws FENCED, DATABASE_UNREACHABLE. */
   async fail(claim: ClaimRef): Promise<void> {
     const answer = await this.#failures.submit(claim);
-    const settled = answer === "busy" ? await this.#alone(() => this.#ledger.fail([claim])) : answer;
+    const settled = answer === "busy" ? await this.#alone(() => this.#ledger.fail([claim], { wait: true })) : answer;
     assertDone(settled, claim);
   }
 
@@ -80,7 +80,7 @@ export class LedgerBatches {
       this.#releases.set(id, group);
     }
     const answer = await group.submit(claim);
-    const settled = answer === "busy" ? await this.#alone(() => this.#ledger.release(pool, [claim])) : answer;
+    const settled = answer === "busy" ? await this.#alone(() => this.#ledger.release(pool, [claim], { wait: true })) : answer;
     assertDone(settled, claim);
   }
 
@@ -98,7 +98,7 @@ export class LedgerBatches {
     );
   }
 
-  /** A claim asked for alone waits for the transaction that holds its row, up to the statement's time limit. */
+  /** Outside the batch, a claim waits for the transaction that holds its row, up to the statement's time limit. */
   async #alone(ask: () => Promise<readonly EndAnswer[]>): Promise<EndAnswer> {
     const [answer] = await askAgain(this.#clock, ask);
     return answer ?? "lost";

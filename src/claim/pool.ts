@@ -15,9 +15,9 @@ export interface ClaimOptions {
   readonly onReplay?: "return-result" | "rerun";
   /** After a handler error: keep the row for the claimant's retry, or give it back. @default "keep" */
   readonly onFailure?: "keep" | "release";
-  /** When the broker will not deliver the message again. @default "keep" */
+  /** When the broker will not deliver the message again. @default "keep", or "release" where `onFailure` says so */
   readonly onGiveUp?: "keep" | "release";
-  /** @default "claimant" */
+  /** What the outer lock is taken on, if there is one. @default "claimant" */
   readonly lockBy?: LockBy;
   /** After this many ms the claim is aborted instead of renewed. @default no limit */
   readonly maxHoldMs?: number;
@@ -29,7 +29,10 @@ export interface PoolClaimRequest extends ClaimOptions {
   readonly claimant: string;
   /** Only rows of this subset, and the claimant's claims in it. @default the whole pool */
   readonly scope?: Scope;
-  /** The id of the very row wanted. @default any free row */
+  /**
+   * The id of the very row wanted. A claimant that has a row already is answered with that one: one claimant, one row.
+   * @default any free row
+   */
   readonly pick?: string;
   /** The broker's id of the message, recorded for people. @default none */
   readonly messageId?: string;

@@ -6,6 +6,7 @@ import type { EngineParts } from "./engine-parts.ts";
 import type { HeldClaim } from "./held-claim.ts";
 import type { Lease } from "./lease.ts";
 import type { PoolClaimRequest } from "./pool.ts";
+import { releaseLater } from "./release-later.ts";
 
 /** Runs the handler under its lease and ends the claim by what came of it. Never throws. */
 export async function runHandler<R extends object, T>(
@@ -21,6 +22,7 @@ export async function runHandler<R extends object, T>(
     // The answer may have been long on its way: a lease that is over already must not start a handler.
     lease.assertTrusted();
     const returned = await handler(claim);
+    await claim.lastEnding();
     if (claim.state === "released") return { status: "completed", result: returned };
     if (claim.state !== "completed") await claim.completeWith(returned);
     return { status: "completed", result: claim.result as T };
@@ -40,8 +42,8 @@ async function failed<R extends object, T>(
   lease: Lease,
   error: unknown,
 ): Promise<Outcome<T>> {
+  await claim.lastEnding().catch(() => {});
   if (claim.state === "completed" || claim.state === "released") return { status: "failed", error };
-  if (isExclaimError(error, "COMMIT_UNKNOWN")) return { status: "lost", error };
   if (lease.isLost() && !isExclaimError(lease.signal.reason, "HOLD_EXCEEDED")) {
     const reason = abortReason(lease, error);
     return reason.code === "CLOSED" ? { status: "failed", error: reason } : { status: "lost", error: reason };
@@ -49,11 +51,21 @@ async function failed<R extends object, T>(
   if (isExclaimError(error, "FENCED")) return { status: "lost", error };
 
   const cause = lease.signal.aborted ? abortReason(lease, error) : error;
+  claim.end(
+    new ExclaimError("CLAIM_ENDED", "the handler failed: what is left of it must stop", { claimant: claim.claimant, cause }),
+  );
   await endLease(parts, pool, request, lease, cause);
+  // The handler ran, so its effects are made: such a message is put off a bounded number of times, unlike one that never started.
+  if (isExclaimError(cause, "COMMIT_UNKNOWN") || isExclaimError(cause, "DATABASE_UNREACHABLE")) {
+    return { status: "lost", error: cause };
+  }
   return { status: "failed", error: cause };
 }
 
-/** Keeps the row for the claimant or gives it back. A ledger that cannot be reached ends the lease by itself in time. */
+/**
+ * Keeps the row for the claimant or gives it back. A ledger that cannot be reached ends the lease by itself in time; a row that is
+ * to go back to its pool is given back once the ledger can be reached again.
+ */
 async function endLease(
   parts: EngineParts,
   pool: PoolDefinition,
@@ -61,21 +73,27 @@ async function endLease(
   lease: Lease,
   error: unknown,
 ): Promise<void> {
+  const keeps = keepsRow(request, error);
   try {
-    if (keepsRow(request, error)) await parts.batches.fail(lease.claim);
+    if (keeps) await parts.batches.fail(lease.claim);
     else await parts.batches.release(pool, lease.claim);
   } catch (failure) {
     parts.events.emit("background:failed", { what: `ending the lease of ${lease.claim.claimant}`, error: failure });
+    if (!keeps && isExclaimError(failure, "DATABASE_UNREACHABLE")) void releaseLater(parts, pool, lease.claim);
   }
 }
 
+/** Errors after which the message will be back, whatever attempt this was. */
+const MESSAGE_RETURNS = ["CLOSED", "DATABASE_UNREACHABLE", "COMMIT_UNKNOWN"] as const;
+
 function keepsRow(request: PoolClaimRequest, error: unknown): boolean {
   // A shutdown or a database that does not answer says nothing against the claimant: the message will be back.
-  if (isExclaimError(error, "CLOSED") || isExclaimError(error, "DATABASE_UNREACHABLE")) return true;
+  if (MESSAGE_RETURNS.some((code) => isExclaimError(error, code))) return true;
   const verdict = request.judge?.(error) ?? "failure";
   if (verdict === "pause") return true;
   const isGivenUp = verdict === "final" || request.lastAttempt === true;
-  return (isGivenUp ? (request.onGiveUp ?? "keep") : (request.onFailure ?? "keep")) === "keep";
+  const onFailure = request.onFailure ?? "keep";
+  return (isGivenUp ? (request.onGiveUp ?? onFailure) : onFailure) === "keep";
 }
 
 /** The reason of the abort, with what the handler threw as its cause; an ExclaimError whatever the caller aborted with. */

@@ -11,6 +11,7 @@ export class Running {
   readonly #leases = new Set<Lease>();
   readonly #waiters = new Set<() => void>();
   #deliveries = 0;
+  #stopReason: ExclaimError | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -29,6 +30,11 @@ export class Running {
     return [...this.#leases];
   }
 
+  /** Set once running handlers were told to stop: a delivery on its way must not start one any more. */
+  get stopReason(): ExclaimError | undefined {
+    return this.#stopReason;
+  }
+
   add(lease: Lease): void {
     this.#leases.add(lease);
   }
@@ -40,6 +46,7 @@ export class Running {
   /** Waits for the deliveries up to `drainMs`, tells the rest to stop with `reason`, and waits a last moment for those. */
   async drain(drainMs: number, reason: ExclaimError): Promise<void> {
     await this.#empty(drainMs);
+    this.#stopReason = reason;
     for (const lease of this.#leases) lease.cancel(reason);
     await this.#empty(ABORT_GRACE_MS);
   }
@@ -52,7 +59,7 @@ export class Running {
         this.#waiters.delete(finish);
         resolve();
       };
-      const cancel = this.#clock.after(withinMs, finish);
+      const cancel = this.#clock.after(withinMs, finish, true);
       this.#waiters.add(finish);
     });
   }

@@ -57,10 +57,13 @@ const FIRST_SCOPE_PARAMETER = 8;
  *             long transaction must not hold up strangers in the same batch
  *   resumed   claims whose lease is over take the next token and keep their row
  *   fresh     claimants without a row; chosen: free rows for them, locked; paired: who gets which
- *   inserted  the ledger's record, first, with a token above the row's last; then written, the owner column. Both happen under the
- *             row's lock, and the last token is read after it was taken, by a function that sees what has committed since this
- *             statement began: the row may have been claimed and released in between
- * A claimant that another statement inserts in the meantime finds its record there and is contended.
+ *   granted   the token each gets, above the row's last: read after the row was locked, by a function that sees what has committed
+ *             since this statement began, since the row may have been claimed and released in between
+ *   inserted  the ledger's record, first, reopened where the claimant had released a row or else added; then written, the owner
+ *             column. Both happen under the row's lock
+ * A claimant that another statement adds in the meantime finds its record there and is contended. That is the one place where a claim
+ * statement waits for another: it waits for no record that was there before, and all add in the order of their claimants, so that
+ * nobody waits in a ring.
  */
 export function claimSql(shape: ClaimShape): string {
   const { pool } = shape;
@@ -109,7 +112,7 @@ known as materialized (
 ),
 locked as materialized (
   select c.claimant, c.scope, c.status, c.resource_id, c.token, m.holder, m.message_id,
-    c.status = 'held' and c.holder = m.holder as own,
+    c.status = 'held' and c.holder = m.holder as own, c.status <> 'held' and c.holder = m.holder as over,
     c.leased_until > clock_timestamp() as live
   from member m cross join lateral (
     select * from ${claims} c
@@ -124,7 +127,7 @@ due as materialized (
     select true as found${pool.owner === null ? "" : `, ${stableText(schema, pool.owner, `t.${pool.owner.sql}`)} as owner`}
     from ${pool.table} t where t.${id.sql} = l.resource_id::${id.type}
   ) r on true
-  where l.status in ('failed', 'completed') or (l.status = 'held' and (l.own or not l.live))
+  where not l.over and (l.status in ('failed', 'completed') or (l.status = 'held' and (l.own or not l.live)))
 ),
 resumed as (
   update ${claims} c set
@@ -139,7 +142,7 @@ resumed as (
 fresh as materialized (
   select m.*, row_number() over (order by m.ord) as n
   from member m left join known k using (claimant) left join locked l using (claimant)
-  where k.claimant is null or l.status = 'released'
+  where k.claimant is null or (l.status = 'released' and not l.over)
 ),
 chosen as materialized (
   select * from (
@@ -160,21 +163,32 @@ paired as materialized (
   from fresh f join (select *, row_number() over () as n from chosen) c using (n)`
   }
 ),
-inserted as (
-  insert into ${claims} as c
-    (pool, scope, claimant, resource_id, token, status, attempt, holder, leased_until, message_id, previous)
-  select $1, p.scope, p.claimant, p.id, coalesce(t.token, 0) + 1, 'held', 1, p.holder,
-    clock_timestamp() + $5::double precision * interval '1 millisecond', p.message_id, p.previous
+granted as materialized (
+  select p.*, coalesce(t.token, 0) + 1 as token, l.claimant is not null as again
   from paired p
   left join ${schema}.last_released_tokens($1, array(select id from paired)) t on t.resource_id = p.id
-  order by p.claimant
-  on conflict (pool, scope, claimant) do update set
-    resource_id = excluded.resource_id, token = excluded.token, status = 'held', attempt = 1, holder = excluded.holder,
-    leased_until = excluded.leased_until, message_id = excluded.message_id, previous = excluded.previous,
-    result = null, claimed_at = clock_timestamp(), ended_at = null
-  where c.status = 'released'
+  left join locked l using (claimant)
+),
+reopened as (
+  update ${claims} c set
+    resource_id = g.id, token = g.token, status = 'held', attempt = 1, holder = g.holder, message_id = g.message_id,
+    leased_until = clock_timestamp() + $5::double precision * interval '1 millisecond',
+    previous = g.previous, result = null, claimed_at = clock_timestamp(), ended_at = null
+  from granted g
+  where g.again and c.pool = $1 and c.scope = g.scope and c.claimant = g.claimant
   returning c.claimant, c.scope, c.resource_id, c.token
 ),
+added as (
+  insert into ${claims} as c
+    (pool, scope, claimant, resource_id, token, status, attempt, holder, leased_until, message_id, previous)
+  select $1, g.scope, g.claimant, g.id, g.token, 'held', 1, g.holder,
+    clock_timestamp() + $5::double precision * interval '1 millisecond', g.message_id, g.previous
+  from granted g where not g.again
+  order by g.claimant
+  on conflict (pool, scope, claimant) do nothing
+  returning c.claimant, c.scope, c.resource_id, c.token
+),
+inserted as (select * from reopened union all select * from added),
 written as (
   update ${pool.table} t set ${writes}
   from inserted i

@@ -12,6 +12,8 @@ export type DatabaseFault = "unreachable" | "transient" | "schema" | "forbidden"
 
 /** Source: PostgreSQL manual, Appendix A, PostgreSQL Error Codes. */
 const UNREACHABLE_CLASSES = ["08", "57P", "53", "58", "XX", "F0"];
+/** What extensions raise for bad data of their own, and a server that breaks raises as FATAL. */
+const INTERNAL_ERROR = "XX000";
 const TRANSIENT_CODES = ["40001", "40P01", "55P03", "57014", "25P03", "25P04"];
 const SCHEMA_CODES = ["42P01", "42703", "42883", "3F000"];
 const LOGIN_CLASSES = ["28", "3D"];
@@ -26,9 +28,15 @@ export function databaseFault(error: unknown): DatabaseFault {
   if (TRANSIENT_CODES.includes(code)) return "transient";
   if (SCHEMA_CODES.includes(code)) return "schema";
   if (code === "42501") return "forbidden";
+  if (code === INTERNAL_ERROR && isRecoverable(error)) return "member";
   if (code === "25006") return "unreachable"; // read-only: a standby, until it is promoted or we are led elsewhere
   if ([...UNREACHABLE_CLASSES, ...LOGIN_CLASSES].some((start) => code.startsWith(start))) return "unreachable";
   return "member";
+}
+
+/** After an error of severity ERROR the server waits for the next statement; FATAL and PANIC end the connection. */
+export function isRecoverable(error: unknown): boolean {
+  return typeof error === "object" && error !== null && "severity" in error && error.severity === "ERROR";
 }
 
 /** The five-character SQLSTATE of a driver's error, or undefined: node's own codes (`ECONNRESET`) are none. */

@@ -2,7 +2,13 @@
  * The little of `pg` that the ledger uses: a `pg.Pool` fits. The caller owns it; nothing here ends it.
  */
 export interface Database {
-  connect(): Promise<Connection>;
+  /**
+   * Checks a connection out. In the form with a callback, since a connection that breaks at once tells so by an `error` event before
+   * a promise could be looked at.
+   */
+  connect(checkedOut: (error: Error | undefined, connection: Connection | undefined) => void): void;
+  /** A pool tells of idle connections that broke; an `error` nobody listens to would end the process. */
+  on?(event: "error", listener: (error: Error) => void): unknown;
 }
 
 /** A checked-out `pg.PoolClient`. */
@@ -10,6 +16,8 @@ export interface Connection {
   query(query: Query): Promise<QueryAnswer>;
   /** With an error the connection is closed instead of going back to the pool. */
   release(error?: Error | boolean): void;
+  /** The server's number of the connection, where the driver tells it. */
+  readonly processID?: number | null;
   on(event: "error", listener: (error: Error) => void): unknown;
   removeListener(event: "error", listener: (error: Error) => void): unknown;
 }

@@ -1,9 +1,9 @@
-import type { Clock } from "../clock.ts";
+import { type Clock, pause } from "../clock.ts";
 import { ExclaimError } from "../errors.ts";
 import type { Connection, Query, QueryAnswer } from "./database.ts";
-import { databaseError, databaseFault, sqlState } from "./database-errors.ts";
+import { databaseError, databaseFault, isRecoverable, sqlState } from "./database-errors.ts";
 import type { ClaimRef, Row, StoredResult, Transaction } from "./ledger.ts";
-import { ignoreErrors, isConnectionSound, type Statements } from "./run-statement.ts";
+import { giveBack, type Statements } from "./run-statement.ts";
 
 /** How long, and how often, to ask what became of a COMMIT whose answer was lost. */
 const COMMIT_INQUIRY_MS = 5_000;
@@ -18,6 +18,8 @@ export interface FencedTransactionPorts {
   readonly clock: Clock;
   /** The ledger's schema, quoted. */
   readonly schema: string;
+  /** A transaction whose process does nothing with it for so long is ended by the server: it keeps its claim from everybody. */
+  readonly idleTimeoutMs: number;
 }
 
 /**
@@ -35,11 +37,6 @@ export async function fencedTransaction<T>(
   const connection = await ports.statements.connect().catch((error: unknown) => {
     throw databaseError(error, "a fenced transaction could not start");
   });
-  const ignored = ignoreErrors(connection);
-  const giveBack = (sound: boolean): void => {
-    ignored.stop();
-    connection.release(!sound);
-  };
   let transactionId: string;
   let value: T;
   let lostAnswer: unknown;
@@ -49,11 +46,11 @@ export async function fencedTransaction<T>(
     if (completion !== undefined) await complete(ports, connection, claim, completion(value));
     lostAnswer = await commit(ports, connection, claim);
   } catch (error) {
-    giveBack(await rollBack(ports, connection));
+    giveBack(connection, await rollBack(ports, connection));
     throw error;
   }
   // Before asking what became of the COMMIT: when many answers are lost at once, the asking needs the places of these connections.
-  giveBack(lostAnswer === undefined);
+  giveBack(connection, lostAnswer === undefined);
   if (lostAnswer !== undefined) await inquire(ports, claim, transactionId, lostAnswer);
   return value;
 }
@@ -61,7 +58,8 @@ export async function fencedTransaction<T>(
 /** Opens the transaction behind the fence and returns its id, by which its fate can be asked from another connection. */
 async function begin(ports: FencedTransactionPorts, connection: Connection, claim: ClaimRef): Promise<string> {
   try {
-    await ask(ports, connection, "begin isolation level read committed");
+    const idle = `set local idle_in_transaction_session_timeout = ${Math.ceil(ports.idleTimeoutMs)}`;
+    await ask(ports, connection, `begin isolation level read committed; ${idle}`);
     const { rows } = await ask(
       ports,
       connection,
@@ -94,10 +92,11 @@ async function underFence<T>(
         return { rows: rows as R[], rowCount };
       },
       async publish(topic, payload) {
+        const stored = payloadText(topic, payload);
         const { rows } = await ask({
           text: `insert into ${ports.schema}.outbox (pool, scope, claimant, token, topic, payload)
                  values ($1, $2, $3, $4, $5, $6) returning id`,
-          values: [claim.pool, claim.scope, claim.claimant, claim.token.toString(), topic, JSON.stringify(payload ?? null)],
+          values: [claim.pool, claim.scope, claim.claimant, claim.token.toString(), topic, stored],
         }).catch((error: unknown) => {
           const fault = databaseFault(error);
           throw fault === "forbidden" || fault === "schema" ? databaseError(error, "a message could not be published") : error;
@@ -110,11 +109,36 @@ async function underFence<T>(
   }
 
   async function ask(query: Query): Promise<QueryAnswer> {
-    if (isOpen) return connection.query(query);
+    if (isOpen) return connection.query(query).catch(brokenOrTheirs);
     throw new ExclaimError("CLAIM_ENDED", "the transaction is over: await every query and publish before its work returns", {
       claimant: claim.claimant,
       pool: claim.pool,
     });
+  }
+}
+
+/** A connection that broke is nothing the handler did; what the server says of its statement is the handler's, as it was thrown. */
+function brokenOrTheirs(error: unknown): never {
+  throw databaseFault(error) === "unreachable"
+    ? databaseError(error, "the connection broke inside a fenced transaction")
+    : error;
+}
+
+/** Throws PAYLOAD_INVALID before anything is asked of the server. */
+function payloadText(topic: unknown, payload: unknown): string {
+  if (typeof topic !== "string" || topic === "") {
+    throw new ExclaimError("PAYLOAD_INVALID", "a message needs a topic: publish(topic, payload) with a text that is not empty");
+  }
+  try {
+    return JSON.stringify(payload ?? null) ?? "null";
+  } catch (cause) {
+    throw new ExclaimError(
+      "PAYLOAD_INVALID",
+      "the payload cannot be stored as JSON: publish plain data, a bigint as a string",
+      {
+        cause,
+      },
+    );
   }
 }
 
@@ -171,7 +195,7 @@ async function inquire(ports: FencedTransactionPorts, claim: ClaimRef, transacti
     } catch (error) {
       if (error instanceof ExclaimError) throw error;
     }
-    await new Promise<void>((resolve) => ports.clock.after(COMMIT_INQUIRY_PAUSE_MS, resolve));
+    await pause(ports.clock, COMMIT_INQUIRY_PAUSE_MS);
   } while (ports.clock.now() < endMs);
   throw new ExclaimError(
     "COMMIT_UNKNOWN",
@@ -186,7 +210,7 @@ async function rollBack(ports: FencedTransactionPorts, connection: Connection): 
     await ask(ports, connection, "rollback");
     return true;
   } catch (error) {
-    return isConnectionSound(error);
+    return isRecoverable(error);
   }
 }
 

@@ -31,13 +31,13 @@ export interface Ledger {
   claim(batch: ClaimBatch): Promise<readonly ClaimAnswer[]>;
 
   /** Marks claims completed and stores their results. `done` also when this very token completed it before. */
-  complete(completions: readonly Completion[]): Promise<readonly EndAnswer[]>;
+  complete(completions: readonly Completion[], options?: EndOptions): Promise<readonly EndAnswer[]>;
 
   /** Ends leases at once and keeps the rows for their claimants. */
-  fail(claims: readonly ClaimRef[]): Promise<readonly EndAnswer[]>;
+  fail(claims: readonly ClaimRef[], options?: EndOptions): Promise<readonly EndAnswer[]>;
 
   /** Gives rows back to the pool: owner null, `set` undone, the resource's token remembered. */
-  release(pool: PoolDefinition, claims: readonly ClaimRef[]): Promise<readonly EndAnswer[]>;
+  release(pool: PoolDefinition, claims: readonly ClaimRef[], options?: EndOptions): Promise<readonly EndAnswer[]>;
 
   /** Makes leases last `ttlMs` from now. `lost`: the claim has ended or has a newer token. */
   renew(claims: readonly ClaimRef[], ttlMs: number): Promise<readonly EndAnswer[]>;
@@ -115,8 +115,16 @@ export interface Completion {
   readonly result: StoredResult;
 }
 
+export interface EndOptions {
+  /**
+   * Wait for a claim that a transaction holds, up to the statement's time limit, instead of answering `busy`. For one claim alone: a
+   * batch that waits holds up strangers. @default false
+   */
+  readonly wait?: boolean;
+}
+
 /**
- * `busy`: a transaction holds the claim's row at this moment; ask again for this claim alone, which waits for it.
+ * `busy`: a transaction holds the claim's row at this moment; ask again, or with `wait`.
  * `refused`: the database would not do it for this claim, a trigger of the user's table for one; the others were done.
  */
 export type EndAnswer = "done" | "lost" | "busy" | { readonly refused: ExclaimError };

@@ -4,7 +4,7 @@ import { ExclaimError } from "../errors.ts";
 import type { Database } from "./database.ts";
 import { databaseError, databaseFault } from "./database-errors.ts";
 import { quoteIdentifier } from "./quote.ts";
-import { ignoreErrors, statements } from "./run-statement.ts";
+import { giveBack, statements } from "./run-statement.ts";
 
 const MIGRATIONS = new URL("../../migrations/", import.meta.url);
 
@@ -37,7 +37,6 @@ export async function migrate(database: Database, clock: Clock, schemaName: stri
   const connection = await server.connect().catch((error: unknown) => {
     throw databaseError(error, "migrating could not start");
   });
-  const ignored = ignoreErrors(connection);
   const ask = (text: string, values: unknown[] = []) =>
     connection.query({ text, ...(values.length === 0 ? {} : { values }), query_timeout: MIGRATION_TIMEOUT_MS });
   let sound = true;
@@ -70,8 +69,7 @@ export async function migrate(database: Database, clock: Clock, schemaName: stri
     );
     throw migrationError(error, `migrating schema ${schema} failed`);
   } finally {
-    ignored.stop();
-    connection.release(!sound);
+    giveBack(connection, sound);
   }
 }
 

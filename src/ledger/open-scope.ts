@@ -16,10 +16,14 @@ export function openScope(definition: PoolDefinition, pool: OpenPool, scope: Sco
   const columns = entries.map(([name]) => {
     const column = pool.columns.get(name);
     if (column !== undefined) return column;
-    throw new ExclaimError("POOL_INVALID", `pool table "${definition.table}" has no column "${name}" (scope)`, {
-      table: definition.table,
-      column: name,
-    });
+    throw new ExclaimError(
+      "POOL_INVALID",
+      `pool table "${definition.table}" has no column "${name}" (scope); its columns are ${[...pool.columns.keys()].join(", ")}`,
+      {
+        table: definition.table,
+        column: name,
+      },
+    );
   });
   return { columns, values: entries.map(([, value]) => columnText(value)) };
 }

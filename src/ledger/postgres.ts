@@ -29,6 +29,7 @@ import { renewClaimsSql } from "./renew-claims.ts";
 import { statements } from "./run-statement.ts";
 
 export const DEFAULT_STATEMENT_TIMEOUT_MS = 10_000;
+export const DEFAULT_IDLE_TRANSACTION_TIMEOUT_MS = 30_000;
 
 /** A statement undone by a deadlock or a serialization failure passes at the second or third try, or it will not. */
 const MAX_TRANSIENT_TRIES = 3;
@@ -40,6 +41,8 @@ export interface PostgresLedgerOptions {
   readonly schema: string;
   /** Time limit of one statement, and of waiting for a connection. @default 10_000 */
   readonly statementTimeoutMs?: number;
+  /** How long a fenced transaction may do nothing before the server ends it. @default 30_000 */
+  readonly idleTransactionTimeoutMs?: number;
   /** Told of each row that is free in its table though the ledger gives it to somebody. */
   readonly onInconsistent?: (found: { pool: string; resourceId: string }) => void;
 }
@@ -53,29 +56,33 @@ export function postgresLedger(options: PostgresLedgerOptions): Ledger & FencedT
 
   return {
     claim,
-    complete: (completions) =>
-      end(
-        completions,
-        (wait) => completeClaimsSql(schema, wait),
-        (members) => [...refColumns(members.map((member) => member.claim)), members.map((member) => member.result ?? null)],
-      ),
-    fail: (claims) => end(claims, (wait) => failClaimsSql(schema, wait), refColumns),
-    async release(pool, claims) {
+    complete: (completions, options) =>
+      end(completions, completeClaimsSql(schema, options?.wait ?? false), (members) => [
+        ...refColumns(members.map((member) => member.claim)),
+        members.map((member) => member.result ?? null),
+      ]),
+    fail: (claims, options) => end(claims, failClaimsSql(schema, options?.wait ?? false), refColumns),
+    async release(pool, claims, options) {
       const open = await openOnce(pool);
       try {
-        return await end(claims, (wait) => releaseClaimsSql(schema, open, wait), refColumns);
+        return await end(claims, releaseClaimsSql(schema, open, options?.wait ?? false), refColumns);
       } catch (error) {
         throw await blame(error, pool);
       }
     },
-    renew: (claims, ttlMs) =>
-      end(
-        claims,
-        () => renewClaimsSql(schema),
-        (members) => [...refColumns(members), ttlMs],
-      ),
+    renew: (claims, ttlMs) => end(claims, renewClaimsSql(schema), (members) => [...refColumns(members), ttlMs]),
     transact: (claim, work, completion) =>
-      fencedTransaction({ statements: server, clock: options.clock, schema }, claim, work, completion),
+      fencedTransaction(
+        {
+          statements: server,
+          clock: options.clock,
+          schema,
+          idleTimeoutMs: options.idleTransactionTimeoutMs ?? DEFAULT_IDLE_TRANSACTION_TIMEOUT_MS,
+        },
+        claim,
+        work,
+        completion,
+      ),
     async find(pool, scope, claimant) {
       const open = await openOnce(pool);
       return findClaim(server, schema, open, openScope(pool, open, scope), claimant);
@@ -148,21 +155,21 @@ export function postgresLedger(options: PostgresLedgerOptions): Ledger & FencedT
     return missingObject(server, definition, scope, error);
   }
 
-  /** Runs a statement that ends or renews claims. One alone waits for a locked claim; several pass over it and say `busy`. */
+  /** Runs a statement that ends or renews claims. */
   async function end<Member>(
     members: readonly Member[],
-    sql: (wait: boolean) => string,
+    text: string,
     values: (members: readonly Member[]) => unknown[],
   ): Promise<readonly EndAnswer[]> {
     if (members.length === 0) return [];
     try {
-      const { rows } = await runTransient({ text: sql(members.length === 1), values: values(members) });
+      const { rows } = await runTransient({ text, values: values(members) });
       return rows.map((row) => (row as { answer: "done" | "lost" | "busy" }).answer);
     } catch (error) {
       const wrapped = databaseError(error, "ending or renewing claims failed");
       if (databaseFault(error) !== "member") throw wrapped;
       if (members.length === 1) return [{ refused: wrapped }];
-      return inHalves(members, (half) => end(half, sql, values));
+      return inHalves(members, (half) => end(half, text, values));
     }
   }
 

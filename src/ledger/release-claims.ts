@@ -8,7 +8,8 @@ import { stableText } from "./stable-text.ts";
  * Output: one row a claim, in order: done, lost or busy.
  * After:  owner null and the columns of `set` as they were, unless somebody else has written the owner meanwhile; the resource's
  *         token is remembered, so that its next claim continues above it.
- * Atomic: all of it or nothing. Locks as completeClaimsSql does, claims before rows.
+ * Atomic: all of it or nothing. Locks as completeClaimsSql does, claims before rows, and rows before a claim lets go of them: a row
+ *         whose owner somebody has set to null could else be claimed before the token is there to be read.
  */
 export function releaseClaimsSql(schema: string, pool: OpenPool, wait: boolean): string {
   const owner = pool.owner;
@@ -29,10 +30,13 @@ locked as materialized (
   for update of c ${wait ? "" : "skip locked"}
 ),
 given as materialized (select * from locked where newest and status in ('held', 'failed')),
+rows as materialized (
+  select t.${pool.id.sql} from given l join ${pool.table} t on t.${pool.id.sql} = l.resource_id::${pool.id.type} for update of t
+),
 ended as (
   update ${schema}.claims c
   set status = 'released', resource_id = null, previous = null, leased_until = null, ended_at = clock_timestamp()
-  from given l where c.pool = l.pool and c.scope = l.scope and c.claimant = l.claimant
+  from given l where c.pool = l.pool and c.scope = l.scope and c.claimant = l.claimant and (select count(*) from rows) >= 0
 ),
 remembered as (
   insert into ${schema}.released_tokens as t (pool, resource_id, token)

@@ -374,6 +374,7 @@ function withoutSecrets(text: string, client: RedisClient): string {
 }
 
 function resolveNodes(clients: readonly RedisClient[]): readonly Node[] {
+  if (!Array.isArray(clients)) throw invalid("redlock() needs a list of clients: redlock([client]).");
   if (clients.length % 2 === 0) {
     const why = "an even number survives no more failures than one node less, and can split into equal halves";
     throw invalid(`redlock() needs an odd number of clients (1, 3, 5, ...), not ${clients.length}: ${why}.`);

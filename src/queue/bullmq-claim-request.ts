@@ -50,7 +50,11 @@ function answer<V>(name: keyof typeof CODES, ask: () => V, isUsable: (value: unk
   }
   if (isUsable(value)) return value;
   const given = value === "" ? "an empty text" : value === null ? "null" : `a value of type ${typeof value}`;
-  throw new ExclaimError(CODES[name], `${name}(job) gave ${given}: check what it reads from the job's data`);
+  const remedy =
+    typeof value === "number" || typeof value === "bigint"
+      ? "return String(...) of it"
+      : "check what it reads from the job's data";
+  throw new ExclaimError(CODES[name], `${name}(job) gave ${given}: ${remedy}`);
 }
 
 function isText(value: unknown): boolean {

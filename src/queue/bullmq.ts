@@ -17,6 +17,7 @@ import type { Outcome } from "../settle/outcome.ts";
 import { claimOptionsOf, wantedBy } from "./bullmq-claim-request.ts";
 import { DelayedError, judge, messageOf, throwable, UnrecoverableError } from "./bullmq-control-errors.ts";
 import { assertBullmqOptions, type BullmqClaimOptions, type BullmqJob } from "./bullmq-options.ts";
+import { Outages } from "./bullmq-outages.ts";
 import { jobLockLoss, RunningClaims } from "./bullmq-running.ts";
 import { type BullmqWorker, isWorker, reportTo, workerOf } from "./bullmq-worker.ts";
 import { WorkerEvents } from "./bullmq-worker-events.ts";
@@ -62,6 +63,7 @@ export function withClaim<J extends BullmqJob = never, T = unknown, R extends ob
   const running = new RunningClaims();
   const events = new WorkerEvents(options, running);
   const claimFor = claiming(handler, options, events);
+  const outages = new Outages();
 
   async function processor(this: unknown, job: J, token?: string, signal?: AbortSignal): Promise<T> {
     const worker = workerOf<J>(this);
@@ -74,8 +76,10 @@ export function withClaim<J extends BullmqJob = never, T = unknown, R extends ob
       const disposition = decide(outcome, options, context, pool.jitter());
       switch (disposition.do) {
         case "complete":
+          outages.over();
           return disposition.result as T;
         case "retry":
+          if (disposition.error !== undefined) outages.tell(worker, disposition.error);
           throw await putOff(job, token, disposition.delayMs, worker);
         case "fail":
           throw disposition.error;

@@ -2,12 +2,15 @@ import { ExclaimError, isExclaimError } from "../errors.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Disposition, Rule, RuleContext, RuleOption, SettlePolicy } from "./policy.ts";
 
-export const DEFAULT_MAX_DEFERRALS = 1_000;
+export const DEFAULT_MAX_DEFERRALS = 10_000;
 export const MIN_RETRY_MS = 250;
 export const MAX_RETRY_MS = 30_000;
 
-/** Servers that did not answer and pods that go down: nothing is wrong with the message, so it neither fails nor counts. */
-const PASSING = ["LOCK_UNREACHABLE", "DATABASE_UNREACHABLE", "COMMIT_UNKNOWN", "CLOSED"] as const;
+/** 250 ms doubled so often is 4 s. */
+const SHORT_HINT_DOUBLINGS = 4;
+
+/** What keeps a handler from starting and will pass: nothing is wrong with the message, so it is put off without a bound. */
+const PASSING = ["LOCK_UNREACHABLE", "DATABASE_UNREACHABLE", "SCHEMA_OUTDATED", "CLOSED"] as const;
 
 /** Faults of the message or of the program that another attempt cannot mend. */
 const HOPELESS = ["CLAIMANT_MISSING", "CLAIMANT_INVALID", "SCOPE_INVALID", "PICK_INVALID", "RESULT_NOT_SERIALIZABLE"] as const;
@@ -22,13 +25,15 @@ export function decide<M>(outcome: Outcome, policy: SettlePolicy<M>, context: Ru
     case "replayed":
       return { do: "complete", result: outcome.result };
     case "contended":
-      return bounded(policy.onContended ?? { do: "retry" }, "contended: another delivery works on this claimant's row");
+      return bounded(policy.onContended ?? { do: "retry" }, "contended: another delivery works for this claimant");
     case "empty":
       return bounded(policy.onEmpty ?? { do: "fail" }, "empty: the pool has no free row");
     case "taken":
-      return bounded(policy.onTaken ?? { do: "fail" }, "taken: the picked row is not free");
+      return bounded(
+        policy.onTaken ?? { do: "fail" },
+        "taken: the picked row is not free: somebody has it, or where does not hold",
+      );
     case "lost":
-      if (isPassing(outcome.error)) return putOff(outcome.error);
       return bounded(policy.onLost ?? { do: "retry" }, outcome.error.message, outcome.error);
     case "failed":
       if (isPassing(outcome.error)) return putOff(outcome.error);
@@ -42,7 +47,7 @@ export function decide<M>(outcome: Outcome, policy: SettlePolicy<M>, context: Ru
 
   function bounded(option: RuleOption<M>, reason: string, error?: unknown): Disposition {
     const rule = typeof option === "function" ? option(context) : option;
-    switch (rule.do) {
+    switch (rule?.do) {
       case "complete":
         return { do: "complete", result: rule.result };
       case "fail":
@@ -55,6 +60,14 @@ export function decide<M>(outcome: Outcome, policy: SettlePolicy<M>, context: Ru
         }
         return { do: "retry", delayMs: retryDelayMs(rule, outcome, context.deferrals, fraction) };
       }
+      default:
+        return {
+          do: "fail",
+          error: new ExclaimError(
+            "CONFIG_INVALID",
+            `the rule for "${outcome.status}" gave no disposition: return { do: "retry" | "fail" | "dead-letter" | "complete" }`,
+          ),
+        };
     }
   }
 }
@@ -70,9 +83,10 @@ function refusal(reason: string, claimant: string, cause?: unknown): ExclaimErro
 /** A fixed delay as told; else backoff, but never long past the moment the holder's lease is over. */
 function retryDelayMs(rule: Extract<Rule, { do: "retry" }>, outcome: Outcome, deferrals: number, fraction: number): number {
   if (rule.delayMs !== undefined) return rule.delayMs;
-  const backoff = backoffMs(deferrals, fraction);
-  if (outcome.status !== "contended" || outcome.retryAfterMs <= 0) return backoff;
-  return Math.ceil(Math.min(backoff, outcome.retryAfterMs + MIN_RETRY_MS * fraction));
+  if (outcome.status !== "contended" || outcome.retryAfterMs <= 0) return backoffMs(deferrals, fraction);
+  // A short hint says that a row is locked this moment, by whom and for how long nobody knows: come back soon, but not for ever.
+  if (outcome.retryAfterMs < MIN_RETRY_MS) return backoffMs(Math.min(deferrals, SHORT_HINT_DOUBLINGS), fraction);
+  return Math.ceil(Math.min(backoffMs(deferrals, fraction), outcome.retryAfterMs + MIN_RETRY_MS * fraction));
 }
 
 /** Doubles from 250 ms to 30 s; the upper half is chance, so that a crowd put off together does not come back together. */

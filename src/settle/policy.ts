@@ -5,7 +5,7 @@ export type Disposition =
   /** Done; `result` is what the broker stores, where it stores one. */
   | { readonly do: "complete"; readonly result: unknown }
   /** Deliver again after `delayMs`, without burning an attempt. */
-  | { readonly do: "retry"; readonly delayMs: number; readonly error?: unknown }
+  | { readonly do: "retry"; readonly delayMs: number /** What is away, when that is why. */; readonly error?: unknown }
   /** Burns an attempt; the broker's own attempts and backoff apply. */
   | { readonly do: "fail"; readonly error: unknown }
   /** Never deliver again; kept where failed messages are kept, with the reason. */
@@ -45,7 +45,7 @@ export interface SettlePolicy<M> {
    * How often one message may be put off by these rules before it fails, visibly.
    * A message whose servers are unreachable is put off beyond it, until they are back. Where the broker keeps one count for both
    * (BullMQ does), those times count once the message is next contended.
-   * @default 1_000
+   * @default 10_000
    */
   readonly maxDeferrals?: number;
 }

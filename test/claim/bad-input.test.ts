@@ -57,7 +57,7 @@ describe("bad input", () => {
 });
 
 describe("createExclaim", () => {
-  const database = { connect: () => Promise.reject(new Error("not asked")) };
+  const database = { connect: () => expect.unreachable("no connection is asked for") };
 
   it.each([
     ["no database", {} as never],

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { trustedUntilMs } from "../../src/claim/lease.ts";
 import { ExclaimError, isExclaimError } from "../../src/errors.ts";
-import type { MemoryLedger } from "../../src/ledger/memory.ts";
 import type { LockBackend } from "../../src/lock/lock.ts";
 import { settle } from "../support/manual-clock.ts";
 import { gate, openEngine, TTL_MS } from "./engine-in-memory.ts";
+import { replacing } from "./replacing.ts";
 
 const UNREACHABLE = new ExclaimError("DATABASE_UNREACHABLE", "no answer");
 
@@ -36,7 +36,7 @@ describe("a lease", () => {
   it("aborts its handler before the ledger gives the row away, when renewals fail", async () => {
     const { vouchers, clock, otherProcess, ledger } = openEngine(1, {
       lock: false,
-      ledger: failing({ renew: () => Promise.reject(UNREACHABLE) }),
+      ledger: replacing({ renew: () => Promise.reject(UNREACHABLE) }),
     });
     const { opened, open } = gate();
     let abortedAtMs = 0;
@@ -93,7 +93,7 @@ describe("a lease", () => {
   it("never starts a handler when the answer came too late", async () => {
     const { vouchers, clock } = openEngine(1, {
       lock: false,
-      ledger: failing((inner) => ({
+      ledger: replacing((inner) => ({
         async claim(batch) {
           const answers = await inner.claim(batch);
           clock.stall(TTL_MS);
@@ -111,7 +111,7 @@ describe("a lease", () => {
   });
 
   it("ends at once when the ledger says the claim has a newer token", async () => {
-    const { vouchers, clock } = openEngine(1, { lock: false, ledger: failing({ renew: async () => ["lost"] }) });
+    const { vouchers, clock } = openEngine(1, { lock: false, ledger: replacing({ renew: async () => ["lost"] }) });
     const aborted = gate();
     const working = vouchers.claim({ claimant: "7" }, async (claim) => {
       claim.signal.addEventListener("abort", () => aborted.open());
@@ -146,7 +146,7 @@ describe("a lease", () => {
     const sizes: number[] = [];
     const { vouchers, clock } = openEngine(1_000, {
       lock: false,
-      ledger: failing((inner) => ({
+      ledger: replacing((inner) => ({
         renew(claims, ttlMs) {
           sizes.push(claims.length);
           return inner.renew(claims, ttlMs);
@@ -177,6 +177,15 @@ describe("a lease", () => {
 
     expect(outcome.status === "failed" && isExclaimError(outcome.error) && outcome.error.code).toBe("ABORTED");
     expect(ledger.claims()[0]?.status).toBe("failed");
+  });
+
+  it("is not even begun for a caller that has given up already", async () => {
+    const { vouchers, ledger } = openEngine(1);
+
+    const outcome = await vouchers.claim({ claimant: "7", signal: AbortSignal.abort() }, async () => "ran");
+
+    expect(outcome.status === "failed" && isExclaimError(outcome.error) && outcome.error.code).toBe("ABORTED");
+    expect(ledger.claims()).toEqual([]);
   });
 
   it("can be completed by a handler that finishes its work after the broker's abort", async () => {
@@ -283,21 +292,6 @@ describe("a lease guarded by an outer lock", () => {
     expect(told).toEqual(released);
   });
 });
-
-/** The memory ledger with some of its calls replaced. */
-function failing(
-  changes: Partial<MemoryLedger> | ((inner: MemoryLedger) => Partial<MemoryLedger>),
-): (inner: MemoryLedger) => MemoryLedger {
-  return (inner) => {
-    const replaced = typeof changes === "function" ? changes(inner) : changes;
-    return new Proxy(inner, {
-      get: (target, name) => {
-        const value: unknown = Reflect.get(replaced, name) ?? Reflect.get(target, name, target);
-        return typeof value === "function" && !(name in replaced) ? value.bind(target) : value;
-      },
-    });
-  };
-}
 
 function lockThat(changes: Partial<LockBackend>): LockBackend {
   return {

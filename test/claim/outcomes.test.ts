@@ -104,6 +104,16 @@ describe("a handler that fails", () => {
     expect(rows.map((row) => row.user_id)).toEqual(["3", "4", null]);
   });
 
+  it("goes by onFailure where onGiveUp is not set: who gives rows back, gives the last one back too", async () => {
+    const { vouchers, rows } = openEngine(2);
+    const fail = () => Promise.reject(new Error("no"));
+
+    await vouchers.claim({ claimant: "1", onFailure: "release", lastAttempt: true }, fail);
+    await vouchers.claim({ claimant: "2", onFailure: "release", onGiveUp: "keep", lastAttempt: true }, fail);
+
+    expect(rows.map((row) => row.user_id)).toEqual(["2", null]);
+  });
+
   it("leaves a claim alone that it completed before it threw", async () => {
     const { vouchers, ledger } = openEngine(1);
 
@@ -138,6 +148,31 @@ describe("a handler that ends its claim itself", () => {
     expect(good).toEqual({ status: "completed", result: { code: "CODE-1" } });
     expect(bad.status).toBe("failed");
     expect(ledger.published.map((message) => message.payload)).toEqual([{ code: "CODE-1" }]);
+  });
+
+  it("is waited for when its completion was started and not awaited", async () => {
+    const { vouchers, ledger } = openEngine(1);
+
+    const outcome = await vouchers.claim({ claimant: "7" }, async (claim): Promise<unknown> => {
+      void claim.complete(async () => "stored");
+      return "early";
+    });
+
+    expect(outcome).toEqual({ status: "completed", result: "stored" });
+    expect(ledger.claims()[0]?.result).toBe('"stored"');
+  });
+
+  it("fails with the failure of a completion that it did not await", async () => {
+    const { vouchers, ledger } = openEngine(1);
+    const error = new Error("no");
+
+    const outcome = await vouchers.claim({ claimant: "7" }, async (claim): Promise<unknown> => {
+      void claim.complete(() => Promise.reject(error));
+      return "early";
+    });
+
+    expect(outcome).toEqual({ status: "failed", error });
+    expect(ledger.claims()[0]?.status).toBe("failed");
   });
 
   it("cannot complete twice, nor work on after a release", async () => {

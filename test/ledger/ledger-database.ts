@@ -101,26 +101,37 @@ export async function thrownBy(call: Promise<unknown>): Promise<ExclaimError> {
   throw thrown;
 }
 
-/** Lets every statement through and keeps its text. */
-export function recording(database: Database): { readonly database: Database; readonly texts: string[] } {
+/** Lets every statement through and keeps its text, and the SQLSTATE of each that failed. */
+export function recording(database: Database): {
+  readonly database: Database;
+  readonly texts: string[];
+  readonly failures: string[];
+} {
   const texts: string[] = [];
+  const failures: string[] = [];
+  const ask = async (connection: Connection, query: Query) => {
+    texts.push(query.text);
+    try {
+      return await connection.query(query);
+    } catch (error) {
+      failures.push(error instanceof pg.DatabaseError ? String(error.code) : "no answer");
+      throw error;
+    }
+  };
   return {
     texts,
+    failures,
     database: {
-      async connect() {
-        const connection = await database.connect();
-        return new Proxy(connection, {
-          get(target, name) {
-            if (name === "query") {
-              return (query: Query) => {
-                texts.push(query.text);
-                return target.query(query);
-              };
-            }
-            const value: unknown = Reflect.get(target, name);
-            return typeof value === "function" ? value.bind(target) : value;
-          },
-        }) as Connection;
+      connect(checkedOut) {
+        database.connect((error, connection) => {
+          if (connection === undefined) return checkedOut(error, undefined);
+          checkedOut(undefined, {
+            query: (query) => ask(connection, query),
+            release: (failure) => connection.release(failure),
+            on: (event, listener) => connection.on(event, listener),
+            removeListener: (event, listener) => connection.removeListener(event, listener),
+          });
+        });
       },
     },
   };

@@ -46,6 +46,9 @@ describe("a database that is away", () => {
     await server.restart();
 
     for (const id of ids) expect(await bull.reaches(id, "completed")).toMatchObject({ returnvalue: "served", attemptsMade: 1 });
+    // Told once, however many jobs were put off: the queue itself shows nothing but delayed jobs.
+    const told = bull.errors.filter((error) => /jobs are put off/.test(error.message));
+    expect(told).toMatchObject([{ code: "DATABASE_UNREACHABLE" }]);
   });
 
   it("while the handler runs loses no job: the message comes back and the row is the same", async () => {
@@ -109,15 +112,20 @@ describe("a pool that cannot be used", () => {
     expect((await bull.reaches(again, "completed")).returnvalue).toBe("served");
   });
 
-  it("fails the job visibly before migrate() was called, and says to call it", async () => {
+  it("puts jobs off before migrate() was called, says to call it, and serves them once it was", async () => {
     const database = await ownDatabase();
     await database.pool.query(TABLE_SQL);
-    const pool = open({ database: database.pool }).pool({ table: "voucher_item", ownerColumn: "user_id" });
-    bull.work(withClaim(handler, { pool, claimant }));
+    const exclaim = open({ database: database.pool });
+    bull.work(withClaim(handler, { pool: exclaim.pool({ table: "voucher_item", ownerColumn: "user_id" }), claimant }));
 
     const id = await bull.add({ user_id: 7 });
+    await bull.reaches(id, "delayed");
+    await exclaim.migrate();
 
-    expect((await bull.reaches(id, "failed")).failedReason).toMatch(/call exclaim\.migrate\(\)/);
+    expect((await bull.reaches(id, "completed")).returnvalue).toBe("served");
+    expect(bull.errors).toMatchObject([
+      { code: "SCHEMA_OUTDATED", message: expect.stringMatching(/call exclaim\.migrate\(\)/) },
+    ]);
   });
 });
 
