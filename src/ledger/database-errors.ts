@@ -34,9 +34,15 @@ export function databaseFault(error: unknown): DatabaseFault {
   return "member";
 }
 
-/** After an error of severity ERROR the server waits for the next statement; FATAL and PANIC end the connection. */
+/** What ends the connection it comes on. Told by the code: the severity's text is in the server's own language. */
+const FATAL_CODES = ["08", "28", "3D", "53300", "57P", "25P03", "25P04", "XX001", "XX002"];
+
+/** Whether the server waits for the next statement after this error. */
 export function isRecoverable(error: unknown): boolean {
-  return typeof error === "object" && error !== null && "severity" in error && error.severity === "ERROR";
+  const code = sqlState(error);
+  if (code === undefined || FATAL_CODES.some((start) => code.startsWith(start))) return false;
+  const { severity } = error as { readonly severity?: unknown };
+  return severity !== "FATAL" && severity !== "PANIC";
 }
 
 /** The five-character SQLSTATE of a driver's error, or undefined: node's own codes (`ECONNRESET`) are none. */

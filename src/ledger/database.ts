@@ -16,6 +16,8 @@ export interface Connection {
   query(query: Query): Promise<QueryAnswer>;
   /** With an error the connection is closed instead of going back to the pool. */
   release(error?: Error | boolean): void;
+  /** What the server last said: `I` outside of a transaction, `T` inside, `E` in a failed one; where the driver tells it. */
+  getTransactionStatus?(): "I" | "T" | "E" | null;
   /** The server's number of the connection, where the driver tells it. */
   readonly processID?: number | null;
   on(event: "error", listener: (error: Error) => void): unknown;

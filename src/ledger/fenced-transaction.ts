@@ -43,6 +43,7 @@ export async function fencedTransaction<T>(
   try {
     transactionId = await begin(ports, connection, claim);
     value = await underFence(ports, connection, claim, work);
+    assertInside(connection, claim);
     if (completion !== undefined) await complete(ports, connection, claim, completion(value));
     lostAnswer = await commit(ports, connection, claim);
   } catch (error) {
@@ -109,7 +110,12 @@ async function underFence<T>(
   }
 
   async function ask(query: Query): Promise<QueryAnswer> {
-    if (isOpen) return connection.query(query).catch(brokenOrTheirs);
+    if (isOpen) {
+      const answer = await connection.query(query).catch(brokenOrTheirs);
+      isOpen &&= isInside(connection);
+      assertInside(connection, claim);
+      return answer;
+    }
     throw new ExclaimError("CLAIM_ENDED", "the transaction is over: await every query and publish before its work returns", {
       claimant: claim.claimant,
       pool: claim.pool,
@@ -117,11 +123,13 @@ async function underFence<T>(
   }
 }
 
-/** A connection that broke is nothing the handler did; what the server says of its statement is the handler's, as it was thrown. */
+/**
+ * A connection that broke is nothing the handler did; what the server says of its statement is the handler's, as it was thrown, and
+ * so is what the driver cannot send at all, such as an object with a cycle.
+ */
 function brokenOrTheirs(error: unknown): never {
-  throw databaseFault(error) === "unreachable"
-    ? databaseError(error, "the connection broke inside a fenced transaction")
-    : error;
+  const isTheirs = databaseFault(error) !== "unreachable" || error instanceof TypeError || error instanceof RangeError;
+  throw isTheirs ? error : databaseError(error, "the connection broke inside a fenced transaction");
 }
 
 /** Throws PAYLOAD_INVALID before anything is asked of the server. */
@@ -220,6 +228,20 @@ function ask(ports: FencedTransactionPorts, connection: Connection, text: string
 
 function key(claim: ClaimRef): unknown[] {
   return [claim.pool, claim.scope, claim.claimant, claim.token.toString(), claim.resourceId];
+}
+
+/** Work can run COMMIT or ROLLBACK as it can any statement, and what it wrote afterwards would pass no fence. */
+function assertInside(connection: Connection, claim: ClaimRef): void {
+  if (isInside(connection)) return;
+  throw new ExclaimError(
+    "TRANSACTION_ABORTED",
+    "the work ended the transaction itself: leave COMMIT and ROLLBACK to exclaim, and throw to have everything undone",
+    { claimant: claim.claimant, pool: claim.pool },
+  );
+}
+
+function isInside(connection: Connection): boolean {
+  return connection.getTransactionStatus?.() !== "I";
 }
 
 function aborted(claim: ClaimRef, cause?: unknown): ExclaimError {

@@ -38,7 +38,7 @@ afterAll(async () => {
 beforeEach(async () => {
   tables += 1;
   role = `exclaim_app_${process.pid}_${tables}`;
-  await database.sql.query(`create role ${role} login`);
+  await database.sql.query(`create role ${role}`);
   return async () => {
     await database.sql.query(`drop owned by ${role}`);
     await database.sql.query(`drop role ${role}`);
@@ -188,10 +188,9 @@ async function grantAllBut(left: readonly (keyof typeof GRANTS)[], pool: PoolDef
   }
 }
 
+/** Sessions that act as the role: it needs no way to log in. */
 function connections() {
-  const url = new URL(database.url);
-  url.username = role;
-  return openConnections({ connectionString: url.href });
+  return openConnections({ connectionString: database.url, options: `-c role=${role}` });
 }
 
 function asRole(): TestLedger {

@@ -1,3 +1,4 @@
+import type pg from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { ClaimRef, Transaction } from "../../src/ledger/ledger.ts";
 import type { PoolDefinition } from "../../src/ledger/pool-definition.ts";
@@ -90,6 +91,14 @@ describe("work under the fence", () => {
     await nothingHappened();
   });
 
+  it("passes on what the driver says of a value that cannot be sent", async () => {
+    const cycle: Record<string, unknown> = {};
+    cycle.self = cycle;
+
+    await expect(ledger.transact(claim, (tx) => tx.query("select $1::json", [cycle]))).rejects.toThrow(TypeError);
+    await nothingHappened();
+  });
+
   it("passes on the database's refusal at COMMIT with the database's code", async () => {
     const thrown = ledger.transact(claim, (tx) => tx.query(`insert into note_${tables} (late) values ('a'), ('a')`));
 
@@ -127,6 +136,44 @@ describe("work that swallows the error of a statement", () => {
     });
 
     expect(await notes()).toEqual(["a", "b"]);
+  });
+});
+
+describe("work that ends the transaction itself", () => {
+  // Planted: no look at where the server says the connection is: the note was written past the fence, and the work resolved.
+  for (const statement of ["rollback", "commit"]) {
+    it(`S4 is told TRANSACTION_ABORTED at its ${statement}, and can write nothing after it, even if it swallows that`, async () => {
+      const codes: string[] = [];
+
+      const error = await thrownBy(
+        ledger.transact(
+          claim,
+          async (tx) => {
+            codes.push((await thrownBy(tx.query(statement))).code);
+            codes.push((await thrownBy(note(tx, "unfenced"))).code);
+          },
+          () => '"done"',
+        ),
+      );
+
+      expect([error.code, ...codes]).toEqual(["TRANSACTION_ABORTED", "TRANSACTION_ABORTED", "CLAIM_ENDED"]);
+      await nothingHappened();
+    });
+  }
+
+  it("S4 is told TRANSACTION_ABORTED and completes nothing when it did so on the raw connection", async () => {
+    const error = await thrownBy(
+      ledger.transact(
+        claim,
+        async (tx) => {
+          await (tx.client as pg.PoolClient).query("rollback");
+        },
+        () => '"done"',
+      ),
+    );
+
+    expect(error.code).toBe("TRANSACTION_ABORTED");
+    await nothingHappened();
   });
 });
 

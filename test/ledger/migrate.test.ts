@@ -241,11 +241,9 @@ let roles = 0;
 async function createRole() {
   roles += 1;
   const name = `exclaim_migrating_${process.pid}_${roles}`;
-  await database.pool.query(`create role ${name} login`);
+  await database.pool.query(`create role ${name}`);
   onTestFinished(async () => {
     await database.pool.query(`drop owned by ${name}; drop role ${name}`);
   });
-  const url = new URL(database.url);
-  url.username = name;
-  return { name, pool: openConnections({ connectionString: url.href }) };
+  return { name, pool: openConnections({ connectionString: database.url, options: `-c role=${name}` }) };
 }

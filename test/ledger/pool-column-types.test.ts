@@ -7,7 +7,8 @@ let database: LedgerDatabase;
 
 beforeAll(async () => {
   database = await ledgerDatabase();
-  await database.sql.query("create extension citext");
+  const [hasCitext] = await database.column("select count(*) > 0 from pg_available_extensions where name = 'citext'");
+  await database.sql.query(hasCitext === true ? "create extension citext" : "create domain citext as text");
   await database.sql.query("create type tier as enum ('bronze', 'silver', 'gold')");
   await database.sql.query("create domain ticket_number as integer check (value between 1 and 1000)");
   await database.sql.query("create domain short_name as varchar(5) check (value <> 'root')");
