@@ -4,7 +4,8 @@ import { inspect } from "node:util";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { LockLease } from "../../src/lock/lock.ts";
-import { type RedisClient, redlock } from "../../src/lock/redlock.ts";
+import { redlock } from "../../src/lock/redlock.ts";
+import type { RedisClient } from "../../src/lock/redlock-nodes.ts";
 import { lockConformance } from "../conformance/lock-conformance.ts";
 import { at, privateNodes, type RedisNodes, sharedNodes } from "./redis-nodes.ts";
 

@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers/promises";
-import { type RedisClient, redlock } from "../../src/lock/redlock.ts";
+import { redlock } from "../../src/lock/redlock.ts";
+import type { RedisClient } from "../../src/lock/redlock-nodes.ts";
 
 export type ScriptName = "acquire" | "extend" | "release";
 
