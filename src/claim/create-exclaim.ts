@@ -61,7 +61,8 @@ export interface Exclaim {
 export function createExclaim(options: ExclaimOptions): Exclaim {
   const { database, lock, schema, ttlMs } = checkOptions(options);
   const events = new EventSource();
-  database.on?.("error", (error) => events.emit("background:failed", { what: "an idle database connection", error }));
+  const onIdleError = (error: Error): void => events.emit("background:failed", { what: "an idle database connection", error });
+  database.on?.("error", onIdleError);
   const ledger = postgresLedger({
     database,
     clock: systemClock,
@@ -71,7 +72,10 @@ export function createExclaim(options: ExclaimOptions): Exclaim {
     onInconsistent: (found) => events.emit("pool:inconsistent", found),
   });
   const engine = createEngine({ clock: systemClock, random: systemRandom, ledger, lock, events, ttlMs });
-  const close = (drainMs: number): Promise<void> => engine.close(drainMs);
+  const close = async (drainMs: number): Promise<void> => {
+    await engine.close(drainMs);
+    database.removeListener?.("error", onIdleError);
+  };
 
   return {
     migrate: () => migrate(database, systemClock, schema),

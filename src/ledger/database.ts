@@ -9,6 +9,7 @@ export interface Database {
   connect(checkedOut: (error: Error | undefined, connection: Connection | undefined) => void): void;
   /** A pool tells of idle connections that broke; an `error` nobody listens to would end the process. */
   on?(event: "error", listener: (error: Error) => void): unknown;
+  removeListener?(event: "error", listener: (error: Error) => void): unknown;
 }
 
 /** A checked-out `pg.PoolClient`. */
