@@ -44,11 +44,14 @@ async function failed<R extends object, T>(
 ): Promise<Outcome<T>> {
   await claim.lastEnding().catch(() => {});
   if (claim.state === "completed" || claim.state === "released") return { status: "failed", error };
+  // Whatever of the handler still runs must not take its claim for trusted until a renewal says otherwise.
+  if (isExclaimError(error, "FENCED")) lease.lose(error);
   if (lease.isLost() && !isExclaimError(lease.signal.reason, "HOLD_EXCEEDED")) {
     const reason = abortReason(lease, error);
-    return reason.code === "CLOSED" ? { status: "failed", error: reason } : { status: "lost", error: reason };
+    if (reason.code === "CLOSED") return { status: "failed", error: reason };
+    await endLostLease(parts, lease);
+    return { status: "lost", error: reason };
   }
-  if (isExclaimError(error, "FENCED")) return { status: "lost", error };
 
   const cause = lease.signal.aborted ? abortReason(lease, error) : error;
   claim.end(
@@ -60,6 +63,19 @@ async function failed<R extends object, T>(
     return { status: "lost", error: cause };
   }
   return { status: "failed", error: cause };
+}
+
+/**
+ * What lost the lease may have left the ledger's record as it was: an outer lock that is gone, a stalled process. It is ended, so that
+ * the next delivery need not wait for it to run out. The token keeps this from touching a claim that somebody has resumed.
+ */
+async function endLostLease(parts: EngineParts, lease: Lease): Promise<void> {
+  try {
+    await parts.batches.fail(lease.claim);
+  } catch (failure) {
+    if (isExclaimError(failure, "FENCED")) return;
+    parts.events.emit("background:failed", { what: `ending the lost lease of ${lease.claim.claimant}`, error: failure });
+  }
 }
 
 /**

@@ -81,6 +81,32 @@ describe("a handler that failed", () => {
     expect(ledger.published).toEqual([]);
   });
 
+  // Planted: a fenced claim left trusted; this test failed, assertHeld() passed beside the new holder.
+  it("S4 that was fenced leaves nothing that takes its claim for trusted", async () => {
+    const { vouchers } = openEngine(1, {
+      lock: false,
+      ledger: replacing({ transact: () => Promise.reject(new ExclaimError("FENCED", "a newer token exists")) }),
+    });
+    const { opened, open } = gate();
+    const seen: unknown[] = [];
+    let lateWork: Promise<void> | undefined;
+
+    const outcome = await vouchers.claim({ claimant: "7" }, async (claim) => {
+      lateWork = opened.then(() => {
+        seen.push(
+          claim.signal.aborted,
+          codeOf(() => claim.assertHeld()),
+        );
+      });
+      await claim.complete(async () => "never");
+    });
+    open();
+    await lateWork;
+
+    expect(outcome.status === "lost" && outcome.error.code).toBe("FENCED");
+    expect(seen).toEqual([true, "FENCED"]);
+  });
+
   it("of a lost database is lost and not failed: its message comes back, a bounded number of times", async () => {
     const { vouchers } = openEngine(1);
 

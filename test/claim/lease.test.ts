@@ -227,7 +227,8 @@ describe("a process that died", () => {
 });
 
 describe("a lease guarded by an outer lock", () => {
-  it("ends when the lock is somebody else's", async () => {
+  // Planted: the ledger's lease left to run out; this test failed, the claimant was contended although nobody worked for it.
+  it("ends when the lock is somebody else's, in the ledger too, so that the next delivery goes on at once", async () => {
     const { vouchers, clock, lock } = openEngine(1, { lock: lockThat({ extend: async () => false }) });
     const aborted = gate();
     const working = vouchers.claim({ claimant: "7" }, async (claim) => {
@@ -238,6 +239,8 @@ describe("a lease guarded by an outer lock", () => {
     await clock.advance(TTL_MS / 2);
 
     expect((await working).status).toBe("lost");
+    const next = await vouchers.claim({ claimant: "7" }, async (claim) => [claim.key, claim.resumed]);
+    expect(next).toEqual({ status: "completed", result: ["1", true] });
     expect(lock.name).toBe("scripted");
   });
 
