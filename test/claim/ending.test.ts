@@ -3,7 +3,7 @@ import { ExclaimError, isExclaimError } from "../../src/errors.ts";
 import type { MemoryLedger } from "../../src/ledger/memory.ts";
 import type { Outcome } from "../../src/settle/outcome.ts";
 import { settle } from "../support/manual-clock.ts";
-import { gate, openEngine, TTL_MS } from "./engine-in-memory.ts";
+import { gate, openEngine, TTL_MS, thrownCode } from "./engine-in-memory.ts";
 import { replacing } from "./replacing.ts";
 
 const UNREACHABLE = new ExclaimError("DATABASE_UNREACHABLE", "no answer");
@@ -67,7 +67,7 @@ describe("a handler that failed", () => {
       lateWork = opened.then(async () => {
         seen.push(
           claim.signal.aborted,
-          codeOf(() => claim.assertHeld()),
+          thrownCode(() => claim.assertHeld()),
         );
         await claim.transaction(async (tx) => tx.publish("voucher.assigned", {})).catch((error: unknown) => seen.push(error));
       });
@@ -95,7 +95,7 @@ describe("a handler that failed", () => {
       lateWork = opened.then(() => {
         seen.push(
           claim.signal.aborted,
-          codeOf(() => claim.assertHeld()),
+          thrownCode(() => claim.assertHeld()),
         );
       });
       await claim.complete(async () => "never");
@@ -176,13 +176,4 @@ describe("a delivery that is on its way when handlers are told to stop", () => {
 
 function outcomeCode(outcome: Outcome): string | undefined {
   return outcome.status === "failed" && isExclaimError(outcome.error) ? outcome.error.code : undefined;
-}
-
-function codeOf(act: () => void): string | undefined {
-  try {
-    act();
-    return undefined;
-  } catch (error) {
-    return isExclaimError(error) ? error.code : String(error);
-  }
 }

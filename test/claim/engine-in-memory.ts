@@ -1,5 +1,6 @@
 import { createEngine, type Engine } from "../../src/claim/engine.ts";
 import type { Pool } from "../../src/claim/pool.ts";
+import { isExclaimError } from "../../src/errors.ts";
 import { EventSource } from "../../src/events.ts";
 import type { Row } from "../../src/ledger/ledger.ts";
 import { type MemoryLedger, memoryLedger } from "../../src/ledger/memory.ts";
@@ -67,4 +68,14 @@ export function gate(): { readonly opened: Promise<void>; open(): void } {
     open = resolve;
   });
   return { opened, open };
+}
+
+/** The code of what `act` throws; undefined when it does not throw. */
+export function thrownCode(act: () => void): string | undefined {
+  try {
+    act();
+    return undefined;
+  } catch (error) {
+    return isExclaimError(error) ? error.code : String(error);
+  }
 }

@@ -3,7 +3,7 @@ import { trustedUntilMs } from "../../src/claim/lease.ts";
 import { ExclaimError, isExclaimError } from "../../src/errors.ts";
 import type { LockBackend } from "../../src/lock/lock.ts";
 import { settle } from "../support/manual-clock.ts";
-import { gate, openEngine, TTL_MS } from "./engine-in-memory.ts";
+import { gate, openEngine, TTL_MS, thrownCode } from "./engine-in-memory.ts";
 import { replacing } from "./replacing.ts";
 
 const UNREACHABLE = new ExclaimError("DATABASE_UNREACHABLE", "no answer");
@@ -67,7 +67,7 @@ describe("a lease", () => {
     const outcome = await vouchers.claim({ claimant: "7" }, async (claim) => {
       clock.stall(TTL_MS);
       seen.push(claim.signal.aborted);
-      seen.push(codeOf(() => claim.assertHeld()));
+      seen.push(thrownCode(() => claim.assertHeld()));
       await claim.complete(async (tx) => tx.publish("voucher.assigned", {}));
     });
 
@@ -305,13 +305,4 @@ function lockThat(changes: Partial<LockBackend>): LockBackend {
     release: async () => true,
     ...changes,
   };
-}
-
-function codeOf(act: () => void): string | undefined {
-  try {
-    act();
-    return undefined;
-  } catch (error) {
-    return isExclaimError(error) ? error.code : String(error);
-  }
 }

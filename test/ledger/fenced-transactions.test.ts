@@ -1,4 +1,3 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { ClaimRef, Transaction } from "../../src/ledger/ledger.ts";
 import type { PoolDefinition } from "../../src/ledger/pool-definition.ts";
@@ -209,6 +208,5 @@ async function notes(): Promise<unknown[]> {
 async function leaseIsOver(claimant: string): Promise<void> {
   await eventually(async () => {
     expect((await database.ledger.ledger.find(pool, {}, claimant))?.leaseMs).toBe(0);
-    await delay(1);
   });
 }
