@@ -28,6 +28,14 @@ export type { ExclaimEvents } from "./events.ts";
 export type { Database } from "./ledger/database.ts";
 export type { Row, Transaction } from "./ledger/ledger.ts";
 export type { ColumnValue, PoolDefinition, Scope } from "./ledger/pool-definition.ts";
-export type { AcquireOptions, LockAttempt, LockBackend, LockCapabilities, LockLease } from "./lock/lock.ts";
+export type {
+  AcquireOptions,
+  LockAttempt,
+  LockBackend,
+  LockCapabilities,
+  LockLease,
+  LockMode,
+  LockWaiter,
+} from "./lock/lock.ts";
 export type { Outcome } from "./settle/outcome.ts";
 export type { Disposition, Rule, RuleContext, RuleOption, SettlePolicy } from "./settle/policy.ts";

@@ -34,7 +34,7 @@ export function redlock(clients: readonly RedisClient[], options: RedlockOptions
 
   return {
     name: "redlock",
-    capabilities: { expiry: "ttl", ttlGranularityMs: 1, shared: false, fifo: false },
+    capabilities: { expiry: "ttl", ttlGranularityMs: 1, shared: false, fifo: false, push: false },
 
     async acquire(key, { ttlMs, owner }): Promise<LockAttempt> {
       assertPositive("ttlMs", ttlMs);

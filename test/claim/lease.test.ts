@@ -299,7 +299,7 @@ describe("a lease guarded by an outer lock", () => {
 function lockThat(changes: Partial<LockBackend>): LockBackend {
   return {
     name: "scripted",
-    capabilities: { expiry: "ttl", ttlGranularityMs: 1, shared: false, fifo: false },
+    capabilities: { expiry: "ttl", ttlGranularityMs: 1, shared: false, fifo: false, push: false },
     acquire: async (key, { ttlMs, owner }) => ({ lease: { key, ttlMs, owner } }),
     extend: async () => true,
     release: async () => true,

@@ -1,0 +1,35 @@
+import type { LockBackend } from "../../../src/lock/lock.ts";
+import type { ServerProcess } from "../../support/server-process.ts";
+
+/**
+ * A lock product as the conformance suites see it. One file a product and mode in test/lock/products/, which exports it as `product`:
+ * programs that tests start import that file by its path and open the same back-end in a process of their own.
+ */
+export interface LockProduct {
+  /** In test titles, e.g. `etcd, three nodes`. */
+  readonly title: string;
+  /** Where its servers are that all tests share: fresh keys, and nothing flushed. Read where tests run, not in programs they start. */
+  sharedUrls(): readonly string[];
+  /** Servers of its own, to be hung and killed. */
+  startServers(): Promise<readonly ServerProcess[]>;
+  /** Whether a server that is killed and started again still knows who holds what. */
+  readonly survivesRestart: boolean;
+  /** The back-end over new clients of its own. Safe in any process. */
+  open(urls: readonly string[]): Promise<OpenLock>;
+  /** Looks at the servers by their own client, never through the code under test. */
+  inspect(urls: readonly string[]): Promise<LockInspector>;
+}
+
+/** A back-end and the clients it was given, closed together. */
+export interface OpenLock {
+  readonly backend: LockBackend;
+  close(): Promise<void>;
+}
+
+export interface LockInspector {
+  /** How many hold the key; for a quorum, how many hold it on most nodes. Waiters do not count. */
+  holders(key: string): Promise<number>;
+  /** Takes the key from whoever holds it, as an operator or an eviction would. */
+  remove(key: string): Promise<void>;
+  close(): Promise<void>;
+}
