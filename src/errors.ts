@@ -14,6 +14,10 @@ export type ExclaimErrorCode =
   | "CLAIMANT_MISSING"
   /** The claimant cannot be used: too long, a NUL byte, or it does not fit the owner column's type. */
   | "CLAIMANT_INVALID"
+  /** The message has no key for its named resource: empty, missing, or the text of a missing value. */
+  | "KEY_MISSING"
+  /** The key cannot be used: too long, a NUL byte, half a character. */
+  | "KEY_INVALID"
   /** The scope cannot be used: a null value, a value that does not fit its column, or too long. */
   | "SCOPE_INVALID"
   /** The row picked by id cannot be used: it does not fit the id column's type. */
@@ -57,6 +61,8 @@ export interface ExclaimErrorDetails {
   readonly table?: string;
   readonly column?: string;
   readonly claimant?: string;
+  readonly resource?: string;
+  readonly key?: string;
   readonly backend?: string;
   /** One entry a node that did not answer as it should. */
   readonly nodes?: readonly { readonly node: string; readonly cause: string }[];

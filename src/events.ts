@@ -4,27 +4,23 @@ import type { ExclaimError } from "./errors.ts";
  * What exclaim tells about itself while it runs. A listener can neither break nor delay a claim: what it throws is dropped.
  */
 
+/** What a claim is of: a row of a pool, for a claimant, or a key of a named resource. */
+export type ClaimSubject =
+  | { readonly pool: string; readonly claimant: string }
+  | { readonly resource: string; readonly key: string };
+
 /** Every event and its payload; names are `subject:pastTense`. */
 export interface ExclaimEvents {
-  /** A claimant got a row, for the first time or again. */
-  "claim:acquired": {
-    readonly pool: string;
-    readonly claimant: string;
-    readonly token: bigint;
-    readonly attempt: number;
-    readonly resumed: boolean;
-  };
+  /** A claimant got a row, for the first time or again, or a key was claimed. */
+  "claim:acquired": ClaimSubject & { readonly token: bigint; readonly attempt: number; readonly resumed: boolean };
   /** A delivery ended; `status` is the outcome's, `error` what it carries where it failed or was lost. */
-  "claim:ended": { readonly pool: string; readonly claimant: string; readonly status: string; readonly error?: unknown };
+  "claim:ended": ClaimSubject & { readonly status: string; readonly error?: unknown };
   /** A held claim can no longer be trusted; its signal was aborted. */
-  "claim:lost": {
-    readonly pool: string;
-    readonly claimant: string;
-    readonly token: bigint;
-    readonly reason: ExclaimError;
-  };
+  "claim:lost": ClaimSubject & { readonly token: bigint; readonly reason: ExclaimError };
   /** A row is free in its table though the ledger gives it to a claimant: somebody else wrote the owner column. */
   "pool:inconsistent": { readonly pool: string; readonly resourceId: string };
+  /** A lock held by itself can no longer be trusted; its signal was aborted. */
+  "lock:lost": { readonly keys: readonly string[]; readonly reason: ExclaimError };
   /** Giving a lock back failed; it runs out by itself. */
   "lock:releaseFailed": { readonly key: string; readonly error: unknown };
   /** Something failed in the background that a later attempt makes good: a renewal, the end of a lease. */

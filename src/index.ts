@@ -7,6 +7,7 @@
  *
  * - `queue/`  turns a broker's message into a claim request and applies the disposition; one file a broker
  * - `claim/`  the engine, the only folder that knows the order of things
+ * - `lease/`  how the right to work is won, waited for, kept and lost, whatever it rests on
  * - `lock/`   the outer lock: `lock.ts` is the contract, every other file one product
  * - `ledger/` what the database remembers: one file a statement
  * - `settle/` outcome and policy make a disposition; pure
@@ -24,7 +25,8 @@ export {
 } from "./claim/create-exclaim.ts";
 export type { ClaimOptions, GiveUpRequest, LockBy, Pool, PoolClaimRequest } from "./claim/pool.ts";
 export { ExclaimError, type ExclaimErrorCode, type ExclaimErrorDetails, isExclaimError } from "./errors.ts";
-export type { ExclaimEvents } from "./events.ts";
+export type { ClaimSubject, ExclaimEvents } from "./events.ts";
+export type { AcquireLockOptions, ContendedLock, HeldLock, Locks } from "./lease/locks.ts";
 export type { Database } from "./ledger/database.ts";
 export type { Row, Transaction } from "./ledger/ledger.ts";
 export type { ColumnValue, PoolDefinition, Scope } from "./ledger/pool-definition.ts";

@@ -14,7 +14,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   lock: [],
   ledger: [],
   settle: [],
-  claim: ["settle/", "ledger/", "lock/lock.ts"],
+  lease: ["lock/lock.ts"],
+  claim: ["settle/", "ledger/", "lease/", "lock/lock.ts"],
   queue: ["settle/", "claim/"],
   outbox: ["ledger/"],
   fanout: ["ledger/", "outbox/target.ts"],
@@ -131,7 +132,7 @@ describe("the files", () => {
   });
 
   // The engine runs in simulation too: time and chance come in through contracts.
-  it.each(["claim", "ledger", "settle"])(
+  it.each(["claim", "lease", "ledger", "settle"])(
     "of src/%s take time and chance from the clock and random contracts alone",
     (folder) => {
       const own =

@@ -6,6 +6,9 @@ import type { ClaimOptions, PoolClaimRequest } from "./pool.ts";
 export const MAX_CLAIMANT_BYTES = 1_024;
 export const MAX_SCOPE_BYTES = 1_024;
 
+/** A day: the longest lease, wait and interval. */
+export const MAX_MS = 86_400_000;
+
 /** What `String()` makes of a field that is not there: without this, all such messages would be one claimant. */
 const TEXT_OF_NOTHING = ["undefined", "null", "NaN", "[object Object]"];
 
@@ -20,7 +23,19 @@ export function checkRequest(request: PoolClaimRequest): void {
   checkClaimant(request.claimant);
   checkScope(request.scope ?? {});
   if (request.pick !== undefined) checkText(request.pick, "PICK_INVALID", "the picked id", MAX_CLAIMANT_BYTES);
+  checkWait(request.waitMs);
   checkClaimOptions(request);
+}
+
+/** A wait that ends: what waits for ever is found by nobody. Throws CONFIG_INVALID. */
+export function checkWait(waitMs: number | undefined): void {
+  if (waitMs !== undefined) checkMs("waitMs", waitMs, 0, MAX_MS);
+}
+
+/** Throws CONFIG_INVALID unless it is a number of milliseconds from `min` to `max`. */
+export function checkMs(name: string, value: number, min: number, max: number): number {
+  if (Number.isFinite(value) && value >= min && value <= max) return value;
+  throw new ExclaimError("CONFIG_INVALID", `${name} is ${value}: use a number of milliseconds from ${min} to ${max}`);
 }
 
 /** Throws CONFIG_INVALID. Also for adapters, which check when they wrap and not at the first message. */
@@ -32,6 +47,11 @@ export function checkClaimOptions(options: ClaimOptions): void {
   if (options.maxHoldMs !== undefined && !(options.maxHoldMs > 0)) {
     throw new ExclaimError("CONFIG_INVALID", `maxHoldMs is ${options.maxHoldMs}: use a number of milliseconds above 0`);
   }
+}
+
+/** Throws CONFIG_INVALID. */
+export function checkMode(mode: string | undefined): void {
+  checkChoice("mode", mode, ["exclusive", "shared"]);
 }
 
 function checkChoice(name: string, value: string | undefined, choices: readonly string[]): void {

@@ -1,6 +1,7 @@
 import { systemClock } from "../clock.ts";
 import { ExclaimError } from "../errors.ts";
 import { EventSource, type ExclaimEvents } from "../events.ts";
+import type { AcquireLockOptions, Locks } from "../lease/locks.ts";
 import type { Database } from "../ledger/database.ts";
 import type { Row } from "../ledger/ledger.ts";
 import { migrate } from "../ledger/migrate.ts";
@@ -9,13 +10,13 @@ import { postgresLedger } from "../ledger/postgres.ts";
 import { quoteIdentifier } from "../ledger/quote.ts";
 import type { LockBackend } from "../lock/lock.ts";
 import { systemRandom } from "../random.ts";
+import { checkMode, checkMs, checkWait, MAX_MS } from "./check-request.ts";
 import { createEngine } from "./engine.ts";
 import type { Pool } from "./pool.ts";
 
 export const DEFAULT_SCHEMA = "exclaim";
 export const DEFAULT_TTL_MS = 30_000;
 export const MIN_TTL_MS = 100;
-export const MAX_TTL_MS = 86_400_000;
 export const DEFAULT_DRAIN_MS = 10_000;
 
 /** A statement may take a third of the ttl, so that a renewal that hangs leaves time for another; within these bounds. */
@@ -24,8 +25,11 @@ const MAX_STATEMENT_TIMEOUT_MS = 10_000;
 
 /** What exclaim works with. */
 export interface ExclaimOptions {
-  /** A `pg.Pool`: pool tables and ledger live in its database. The caller owns it and ends it, after `close()`. */
-  readonly database: Database;
+  /**
+   * A `pg.Pool`: pool tables and ledger live in its database. The caller owns it and ends it, after `close()`.
+   * Only who uses locks alone can do without.
+   */
+  readonly database?: Database;
   /** The outer lock, which keeps the crowd away from the database. @default none: the ledger's lease is the only guard */
   readonly lock?: LockBackend;
   /** The schema of the ledger. @default "exclaim" */
@@ -44,6 +48,8 @@ export interface Exclaim {
   migrate(): Promise<readonly string[]>;
   /** A table of rows to claim. Checked against the catalog at the first claim. */
   pool<R extends object = Row>(definition: PoolDefinition): Pool<R>;
+  /** Locks by themselves, from the `lock` back-end. */
+  readonly lock: Locks;
   /** Calls `listener` at every `event`; returns the function that ends it. What a listener throws is dropped. */
   on<E extends keyof ExclaimEvents>(event: E, listener: (payload: ExclaimEvents[E]) => void): () => void;
   /**
@@ -62,46 +68,49 @@ export function createExclaim(options: ExclaimOptions): Exclaim {
   const { database, lock, schema, ttlMs } = checkOptions(options);
   const events = new EventSource();
   const onIdleError = (error: Error): void => events.emit("background:failed", { what: "an idle database connection", error });
-  database.on?.("error", onIdleError);
-  const ledger = postgresLedger({
-    database,
-    clock: systemClock,
-    schema,
-    statementTimeoutMs: Math.min(MAX_STATEMENT_TIMEOUT_MS, Math.max(MIN_STATEMENT_TIMEOUT_MS, ttlMs / 3)),
-    idleTransactionTimeoutMs: ttlMs,
-    onInconsistent: (found) => events.emit("pool:inconsistent", found),
-  });
+  database?.on?.("error", onIdleError);
+  const ledger =
+    database === undefined
+      ? undefined
+      : postgresLedger({
+          database,
+          clock: systemClock,
+          schema,
+          statementTimeoutMs: Math.min(MAX_STATEMENT_TIMEOUT_MS, Math.max(MIN_STATEMENT_TIMEOUT_MS, ttlMs / 3)),
+          idleTransactionTimeoutMs: ttlMs,
+          onInconsistent: (found) => events.emit("pool:inconsistent", found),
+        });
   const engine = createEngine({ clock: systemClock, random: systemRandom, ledger, lock, events, ttlMs });
   const close = async (drainMs: number): Promise<void> => {
     await engine.close(drainMs);
-    database.removeListener?.("error", onIdleError);
+    database?.removeListener?.("error", onIdleError);
   };
 
   return {
-    migrate: () => migrate(database, systemClock, schema),
+    async migrate() {
+      if (database === undefined) throw new ExclaimError("CONFIG_INVALID", "migrate() needs `database`: a pg.Pool");
+      return migrate(database, systemClock, schema);
+    },
     pool: <R extends object = Row>(definition: PoolDefinition) => engine.pool<R>(checkDefinition(definition)),
+    lock: { acquire: async (keys, options = {}) => engine.holding.acquire(checkKeys(keys), checkLockOptions(options, ttlMs)) },
     on: (event, listener) => events.on(event, listener),
-    close: ({ drainMs = DEFAULT_DRAIN_MS } = {}) => close(checkMs("drainMs", drainMs, 0, MAX_TTL_MS)),
+    close: ({ drainMs = DEFAULT_DRAIN_MS } = {}) => close(checkMs("drainMs", drainMs, 0, MAX_MS)),
     [Symbol.asyncDispose]: () => close(DEFAULT_DRAIN_MS),
   };
 }
 
 function checkOptions(options: ExclaimOptions) {
-  if (typeof options?.database?.connect !== "function") {
-    throw new ExclaimError("CONFIG_INVALID", "createExclaim needs `database`: a pg.Pool");
-  }
-  const lock = options.lock;
+  const { database, lock } = options ?? {};
   if (lock !== undefined && typeof lock.acquire !== "function") {
     throw new ExclaimError("CONFIG_INVALID", "`lock` is not a lock back-end: pass for example redlock([client])");
   }
+  const isMissing = database === undefined && lock === undefined;
+  if (isMissing || (database !== undefined && typeof database?.connect !== "function")) {
+    throw new ExclaimError("CONFIG_INVALID", "createExclaim needs `database`: a pg.Pool");
+  }
   const schema = options.schema ?? DEFAULT_SCHEMA;
   quoteIdentifier(schema);
-  return {
-    database: options.database,
-    lock,
-    schema,
-    ttlMs: checkMs("ttlMs", options.ttlMs ?? DEFAULT_TTL_MS, MIN_TTL_MS, MAX_TTL_MS),
-  };
+  return { database, lock, schema, ttlMs: checkMs("ttlMs", options.ttlMs ?? DEFAULT_TTL_MS, MIN_TTL_MS, MAX_MS) };
 }
 
 /** A copy, so that a definition changed later is not half checked and half used. */
@@ -110,7 +119,16 @@ function checkDefinition(definition: PoolDefinition): PoolDefinition {
   return Object.freeze({ ...definition });
 }
 
-function checkMs(name: string, value: number, min: number, max: number): number {
-  if (Number.isFinite(value) && value >= min && value <= max) return value;
-  throw new ExclaimError("CONFIG_INVALID", `${name} is ${value}: use a number of milliseconds from ${min} to ${max}`);
+function checkKeys(given: string | readonly string[]): readonly string[] {
+  const keys = typeof given === "string" ? [given] : given;
+  if (Array.isArray(keys) && keys.length > 0 && keys.every((key) => typeof key === "string" && key !== "")) return keys;
+  throw new ExclaimError("CONFIG_INVALID", "lock.acquire needs a key, or a list of keys: texts that are not empty");
+}
+
+function checkLockOptions(options: AcquireLockOptions, defaultTtlMs: number) {
+  const { ttlMs = defaultTtlMs, waitMs, mode } = options;
+  checkMs("ttlMs", ttlMs, MIN_TTL_MS, MAX_MS);
+  checkWait(waitMs);
+  checkMode(mode);
+  return { ...options, ttlMs };
 }

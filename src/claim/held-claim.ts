@@ -1,19 +1,29 @@
 import { ExclaimError, isExclaimError } from "../errors.ts";
-import type { ClaimRef, FencedTransactions, StoredResult, Transaction } from "../ledger/ledger.ts";
+import type { Lease } from "../lease/lease.ts";
+import type { StoredResult, Transaction } from "../ledger/ledger.ts";
 import type { Claim } from "./claim.ts";
-import type { Lease } from "./lease.ts";
-import { storedResult } from "./stored-result.ts";
+
+/** What the ledger does for the claim under way, whatever it is a claim of. All throw FENCED when the token is no longer the newest. */
+export interface ClaimRecord {
+  /** Runs `work` under the fence; with `completion`, completes the claim in the same transaction with what that makes of its value. */
+  transact<T>(work: (tx: Transaction) => Promise<T>, completion?: (value: T) => StoredResult): Promise<T>;
+  /** What is kept of a result. Throws RESULT_NOT_SERIALIZABLE. */
+  stored(result: unknown): StoredResult;
+  /** Completes without a transaction of the handler's. */
+  complete(result: StoredResult): Promise<void>;
+  release(): Promise<void>;
+}
 
 /** What a claim under way needs of the engine. */
 export interface HeldClaimPorts {
   readonly lease: Lease;
   /** A claim that ends is not renewed any more: the ledger would say that it is lost. */
   readonly renewal: { stop(): void; resume(): void };
-  readonly transactions: FencedTransactions;
-  /** Completes without a transaction of the handler's. Throws FENCED when the token is no longer the newest. */
-  readonly complete: (claim: ClaimRef, result: StoredResult) => Promise<void>;
-  readonly release: (claim: ClaimRef) => Promise<void>;
+  readonly record: ClaimRecord;
 }
+
+/** What a claim is about, as its handler sees it. */
+export type ClaimFacts<R> = Pick<Claim<R>, "row" | "key" | "claimant" | "token" | "attempt" | "resumed">;
 
 /**
  * `completing`, `releasing`: under way, or failed in a way that leaves open whether it happened. `ended`: the handler has thrown,
@@ -34,13 +44,13 @@ export class HeldClaim<R> implements Claim<R> {
   #result: unknown;
   #ending: Promise<unknown> = Promise.resolve();
 
-  constructor(answer: { claim: ClaimRef; row: R; attempt: number; resumed: boolean }, ports: HeldClaimPorts) {
-    this.row = answer.row;
-    this.key = answer.claim.resourceId;
-    this.claimant = answer.claim.claimant;
-    this.token = answer.claim.token;
-    this.attempt = answer.attempt;
-    this.resumed = answer.resumed;
+  constructor(facts: ClaimFacts<R>, ports: HeldClaimPorts) {
+    this.row = facts.row;
+    this.key = facts.key;
+    this.claimant = facts.claimant;
+    this.token = facts.token;
+    this.attempt = facts.attempt;
+    this.resumed = facts.resumed;
     this.#ports = ports;
   }
 
@@ -65,7 +75,7 @@ export class HeldClaim<R> implements Claim<R> {
   async transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
     this.#assertOpen();
     this.#ports.lease.assertTrusted();
-    return await this.#ports.transactions.transact(this.#ports.lease.claim, (tx) => this.#fencedWork(tx, work));
+    return await this.#ports.record.transact((tx) => this.#fencedWork(tx, work));
   }
 
   /**
@@ -92,13 +102,12 @@ export class HeldClaim<R> implements Claim<R> {
       let result: T | undefined;
       if (work === undefined) {
         this.#ports.renewal.stop();
-        await this.#ports.complete(this.#ports.lease.claim, undefined);
+        await this.#ports.record.complete(undefined);
       } else {
-        result = await this.#ports.transactions.transact(
-          this.#ports.lease.claim,
+        result = await this.#ports.record.transact(
           (tx) => this.#fencedWork(tx, work),
           (value) => {
-            const stored = storedResult(value);
+            const stored = this.#ports.record.stored(value);
             this.#ports.renewal.stop();
             return stored;
           },
@@ -120,11 +129,11 @@ export class HeldClaim<R> implements Claim<R> {
   /** Completes with the handler's return value, unless the handler ended the claim itself. */
   async completeWith(result: unknown): Promise<void> {
     this.#assertOpen();
-    const stored = storedResult(result);
+    const stored = this.#ports.record.stored(result);
     this.#ports.lease.assertTrusted();
     this.#state = "completing";
     this.#ports.renewal.stop();
-    await this.#ports.complete(this.#ports.lease.claim, stored);
+    await this.#ports.record.complete(stored);
     this.#state = "completed";
     this.#result = result;
   }
@@ -149,7 +158,7 @@ export class HeldClaim<R> implements Claim<R> {
     this.#state = "releasing";
     this.#ports.renewal.stop();
     try {
-      await this.#ports.release(this.#ports.lease.claim);
+      await this.#ports.record.release();
       this.#state = "released";
     } catch (error) {
       if (!isUnknown(error, true)) {

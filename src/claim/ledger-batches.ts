@@ -1,10 +1,14 @@
 import type { Clock } from "../clock.ts";
 import { ExclaimError } from "../errors.ts";
+import type { Guard, Renewal, Renewer } from "../lease/guard.ts";
 import { GroupCommit } from "../ledger/group-commit.ts";
 import type { ClaimAnswer, ClaimRef, ClaimRequest, Completion, EndAnswer, Ledger } from "../ledger/ledger.ts";
 import type { PoolDefinition, Scope } from "../ledger/pool-definition.ts";
 import { columnText } from "../ledger/quote.ts";
 import { askAgain } from "./ask-again.ts";
+
+/** Leases renewed by one statement. */
+const RENEWAL_BATCH = 500;
 
 /** A claim's answer, and when the call that brought it was sent: its lease is counted from there. */
 export interface TimedAnswer {
@@ -34,6 +38,8 @@ export class LedgerBatches {
   readonly #releases = new Map<number, GroupCommit<ClaimRef, EndAnswer>>();
   readonly #completions: GroupCommit<Completion, EndAnswer>;
   readonly #failures: GroupCommit<ClaimRef, EndAnswer>;
+  readonly #abandoned: GroupCommit<ClaimRef, EndAnswer>;
+  readonly #renewer: Renewer<ClaimRef>;
 
   constructor(ledger: Ledger, clock: Clock, ttlMs: number) {
     this.#ledger = ledger;
@@ -41,6 +47,13 @@ export class LedgerBatches {
     this.#ttlMs = ttlMs;
     this.#completions = new GroupCommit({ run: (members) => askAgain(clock, () => ledger.complete(members)) });
     this.#failures = new GroupCommit({ run: (members) => askAgain(clock, () => ledger.fail(members)) });
+    this.#abandoned = new GroupCommit({ run: (members) => ledger.fail(members) });
+    this.#renewer = {
+      batch: RENEWAL_BATCH,
+      renew: async (claims) => (await ledger.renew(claims, ttlMs)).map(renewalOf),
+      lostBecause: () => "the ledger gave the claim a newer token",
+      label: ({ claimant }) => `the lease of ${claimant}`,
+    };
   }
 
   /** Throws what concerns the whole call: DATABASE_UNREACHABLE, POOL_INVALID, SCHEMA_OUTDATED. */
@@ -84,6 +97,19 @@ export class LedgerBatches {
     assertDone(settled, claim);
   }
 
+  /** What the lease of a claim is guarded by in the ledger. */
+  guard(claim: ClaimRef): Guard<ClaimRef> {
+    return { ref: claim, ttlMs: this.#ttlMs, renewer: this.#renewer };
+  }
+
+  /**
+   * Ends a lease whose process is about to end: one try that waits for no locked row. What it does not reach runs out by itself.
+   * Throws DATABASE_UNREACHABLE.
+   */
+  async abandon(claim: ClaimRef): Promise<void> {
+    await this.#abandoned.submit(claim);
+  }
+
   async #runClaims(wish: ClaimWish, requests: readonly ClaimRequest[]): Promise<readonly TimedAnswer[]> {
     const { pool, scope, rerun } = wish;
     return askAgain(
@@ -118,6 +144,13 @@ export class LedgerBatches {
     this.#poolIds.set(pool, this.#pools);
     return this.#pools;
   }
+}
+
+/** A claim whose row a transaction holds at this moment, or that could not be renewed alone, is asked for again. */
+function renewalOf(answer: EndAnswer): Renewal {
+  if (answer === "done") return "kept";
+  if (answer === "lost") return "lost";
+  return { error: typeof answer === "object" ? answer.refused : new Error("a transaction holds the claim at this moment") };
 }
 
 function assertDone(answer: EndAnswer, claim: ClaimRef): void {

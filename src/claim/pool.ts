@@ -34,6 +34,8 @@ export interface PoolClaimRequest extends ClaimOptions {
    * @default any free row
    */
   readonly pick?: string;
+  /** How long to wait, in ms, up to 86,400,000, while somebody else works for the claimant. 0 tries once. @default 0 */
+  readonly waitMs?: number;
   /** The broker's id of the message, recorded for people. @default none */
   readonly messageId?: string;
   /** The caller's own abort. @default none */

@@ -12,7 +12,11 @@ const MAX_PAUSE_MS = 30_000;
  * Died in between: the row stays with its claimant.
  */
 export async function releaseLater(parts: EngineParts, pool: PoolDefinition, claim: ClaimRef): Promise<void> {
-  for (let pauseMs = FIRST_PAUSE_MS; parts.running.stopReason === undefined; pauseMs = Math.min(MAX_PAUSE_MS, pauseMs * 2)) {
+  for (
+    let pauseMs = FIRST_PAUSE_MS;
+    parts.holding.running.stopReason === undefined;
+    pauseMs = Math.min(MAX_PAUSE_MS, pauseMs * 2)
+  ) {
     await new Promise<void>((resolve) => void parts.clock.after(pauseMs, resolve));
     try {
       await parts.ledger.release(pool, [claim]);

@@ -8,8 +8,11 @@ export type Outcome<R = unknown> =
   | { readonly status: "completed"; readonly result: R }
   /** An earlier delivery completed this claim; the handler did not run. */
   | { readonly status: "replayed"; readonly result: R }
-  /** Somebody else works on it. `retryAfterMs`: when it is worth asking again, as the server knows. */
-  | { readonly status: "contended"; readonly retryAfterMs: number }
+  /**
+   * Somebody else works on it. `retryAfterMs`: when it is worth asking again, as the server knows. `tooEarly`: nobody does, but the
+   * resource's minimum interval is not over; it is after exactly that time.
+   */
+  | { readonly status: "contended"; readonly retryAfterMs: number; readonly tooEarly?: true }
   /** No free row, found by a read that skips no lock. */
   | { readonly status: "empty" }
   /** The row picked by id is not free. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { trustedUntilMs } from "../../src/claim/lease.ts";
+import { trustedUntilMs } from "../../src/lease/lease.ts";
 import { ExclaimError, isExclaimError } from "../../src/errors.ts";
 import type { LockBackend } from "../../src/lock/lock.ts";
 import { settle } from "../support/manual-clock.ts";

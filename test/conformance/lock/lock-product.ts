@@ -1,5 +1,6 @@
 import type { LockBackend } from "../../../src/lock/lock.ts";
 import type { ServerProcess } from "../../support/server-process.ts";
+import type { Service } from "../../support/service.ts";
 
 /**
  * A lock product as the conformance suites see it. One file a product and mode in test/lock/products/, which exports it as `product`:
@@ -8,8 +9,8 @@ import type { ServerProcess } from "../../support/server-process.ts";
 export interface LockProduct {
   /** In test titles, e.g. `etcd, three nodes`. */
   readonly title: string;
-  /** Where its servers are that all tests share: fresh keys, and nothing flushed. Read where tests run, not in programs they start. */
-  sharedUrls(): readonly string[];
+  /** The servers that all tests share, if there are such, and how many of them: fresh keys, and nothing flushed. */
+  readonly shared: { readonly service: Service; readonly count: number } | undefined;
   /** Servers of its own, to be hung and killed. */
   startServers(): Promise<readonly ServerProcess[]>;
   /** Whether a server that is killed and started again still knows who holds what. */

@@ -1,7 +1,6 @@
 import type { Clock } from "../clock.ts";
-import { ExclaimError } from "../errors.ts";
-import type { ClaimRef } from "../ledger/ledger.ts";
-import type { LockLease } from "../lock/lock.ts";
+import { ExclaimError, type ExclaimErrorDetails } from "../errors.ts";
+import type { Guard } from "./guard.ts";
 
 /** What clocks of different machines may disagree by within one lease, and what a timer may be late. */
 const DRIFT_FRACTION = 0.02;
@@ -16,37 +15,29 @@ export function trustedUntilMs(sentAtMs: number, ttlMs: number): number {
   return sentAtMs + ttlMs - Math.max(DRIFT_MIN_MS, ttlMs * DRIFT_FRACTION);
 }
 
-/** How a lease came to be and what bounds it. */
+/** What a lease is for, and what bounds it beside its guards. */
 export interface LeaseTerms {
   readonly clock: Clock;
-  readonly claim: ClaimRef;
-  readonly ttlMs: number;
-  /** When the claim that won it was sent. */
-  readonly sentAtMs: number;
+  /** What its errors are about. */
+  readonly about: ExclaimErrorDetails;
   /** How long it may be renewed at all. */
   readonly maxHoldMs: number | undefined;
   readonly onLost: (reason: ExclaimError) => void;
 }
 
 /**
- * The right to work on a claim now: trusted until the earliest deadline of what guards it, the ledger's lease and the outer locks.
+ * The right to work on something now: trusted until the earliest deadline of its guards, the ledger's lease and the outer locks.
  * Lost once, it is lost for good. A cancelled one (broker, shutdown) tells its handler to stop but can still be completed.
  */
 export class Lease {
-  readonly claim: ClaimRef;
-  readonly ttlMs: number;
   readonly #terms: LeaseTerms;
   readonly #controller = new AbortController();
   readonly #holdUntilMs: number;
-  readonly #lockUntilMs = new Map<LockLease, number>();
-  #ledgerUntilMs: number;
+  readonly #guardUntilMs = new Map<Guard, number>();
   #lost: ExclaimError | undefined;
 
   constructor(terms: LeaseTerms) {
     this.#terms = terms;
-    this.claim = terms.claim;
-    this.ttlMs = terms.ttlMs;
-    this.#ledgerUntilMs = trustedUntilMs(terms.sentAtMs, terms.ttlMs);
     this.#holdUntilMs = terms.maxHoldMs === undefined ? Number.POSITIVE_INFINITY : terms.clock.now() + terms.maxHoldMs;
   }
 
@@ -54,40 +45,35 @@ export class Lease {
     return this.#controller.signal;
   }
 
-  /** The outer locks that guard this lease beside the ledger. */
-  get locks(): readonly LockLease[] {
-    return [...this.#lockUntilMs.keys()];
+  get guards(): readonly Guard[] {
+    return [...this.#guardUntilMs.keys()];
   }
 
   /** When this lease ends unless something renews it. */
   get untilMs(): number {
-    let until = Math.min(this.#ledgerUntilMs, this.#holdUntilMs);
-    for (const lockUntil of this.#lockUntilMs.values()) until = Math.min(until, lockUntil);
+    let until = this.#holdUntilMs;
+    for (const guardUntil of this.#guardUntilMs.values()) until = Math.min(until, guardUntil);
     return until;
   }
 
-  /** Adds an outer lock, won by a call sent at `sentAtMs`. */
-  guardedBy(lock: LockLease, sentAtMs: number): void {
-    this.#lockUntilMs.set(lock, trustedUntilMs(sentAtMs, lock.ttlMs));
+  /** Rests on one thing more, won by a call sent at `sentAtMs`. */
+  guardedBy(guard: Guard, sentAtMs: number): void {
+    this.#guardUntilMs.set(guard, trustedUntilMs(sentAtMs, guard.ttlMs));
   }
 
-  /** The ledger renewed it at a call sent at `sentAtMs`. A lease already past its deadline stays lost. */
-  renewed(sentAtMs: number): void {
-    if (this.isLost()) return;
-    this.#ledgerUntilMs = Math.max(this.#ledgerUntilMs, trustedUntilMs(sentAtMs, this.ttlMs));
-  }
-
-  lockExtended(lock: LockLease, sentAtMs: number): void {
-    if (this.isLost() || !this.#lockUntilMs.has(lock)) return;
-    this.guardedBy(lock, sentAtMs);
+  /** A guard was renewed by a call sent at `sentAtMs`. A lease already past its deadline stays lost. */
+  renewed(guard: Guard, sentAtMs: number): void {
+    const untilMs = this.#guardUntilMs.get(guard);
+    if (untilMs === undefined || this.isLost()) return;
+    this.#guardUntilMs.set(guard, Math.max(untilMs, trustedUntilMs(sentAtMs, guard.ttlMs)));
   }
 
   /** Compares the clock itself: a stalled event loop fires no timer. */
   isLost(): boolean {
     if (this.#lost !== undefined) return true;
     const now = this.#terms.clock.now();
-    if (now >= this.#holdUntilMs) this.lose(this.#error("HOLD_EXCEEDED", "the claim was held longer than maxHoldMs"));
-    else if (now >= this.untilMs) this.lose(this.#error("LEASE_LOST", "the lease ran out before it could be renewed"));
+    if (now >= this.#holdUntilMs) this.lose("HOLD_EXCEEDED", "the claim was held longer than maxHoldMs");
+    else if (now >= this.untilMs) this.lose("LEASE_LOST", "the lease ran out before it could be renewed");
     return this.#lost !== undefined;
   }
 
@@ -103,19 +89,17 @@ export class Lease {
   }
 
   /** It is somebody else's, or nobody knows: from now on nothing may be written under it. */
-  lose(reason: ExclaimError): void {
+  lose(reason: ExclaimError): void;
+  lose(code: "HOLD_EXCEEDED" | "LEASE_LOST", message: string): void;
+  lose(reason: ExclaimError | "HOLD_EXCEEDED" | "LEASE_LOST", message = ""): void {
     if (this.#lost !== undefined) return;
-    this.#lost = reason;
-    this.#controller.abort(reason);
-    this.#terms.onLost(reason);
+    this.#lost = typeof reason === "string" ? new ExclaimError(reason, message, this.#terms.about) : reason;
+    this.#controller.abort(this.#lost);
+    this.#terms.onLost(this.#lost);
   }
 
   /** Tells the handler to stop. The lease itself stays good, so work that finishes all the same can be completed. */
   cancel(reason: ExclaimError): void {
     this.#controller.abort(reason);
-  }
-
-  #error(code: "HOLD_EXCEEDED" | "LEASE_LOST", message: string): ExclaimError {
-    return new ExclaimError(code, message, { claimant: this.claim.claimant, pool: this.claim.pool });
   }
 }

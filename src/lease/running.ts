@@ -5,29 +5,36 @@ import type { Lease } from "./lease.ts";
 /** How long handlers have after they were told to stop. */
 export const ABORT_GRACE_MS = 3_000;
 
-/** What is under way in this process: deliveries, and the leases they hold. */
+/** What goes on under a lease. */
+export interface Work {
+  readonly lease: Lease;
+  /** Ends it for the process, which is about to end: one try, so that others can go on at once. Never throws. */
+  abandon(): Promise<void>;
+}
+
+/** What is under way in this process: deliveries and locks, and the leases they hold. */
 export class Running {
   readonly #clock: Clock;
-  readonly #leases = new Set<Lease>();
+  readonly #works = new Set<Work>();
   readonly #waiters = new Set<() => void>();
-  #deliveries = 0;
+  #entered = 0;
   #stopReason: ExclaimError | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Counts a delivery until the returned function is called. */
+  /** Counts a delivery, or a lock, until the returned function is called. */
   enter(): () => void {
-    this.#deliveries += 1;
+    this.#entered += 1;
     return () => {
-      this.#deliveries -= 1;
-      if (this.#deliveries === 0) for (const wake of this.#waiters) wake();
+      this.#entered -= 1;
+      if (this.#entered === 0) for (const wake of this.#waiters) wake();
     };
   }
 
-  leases(): readonly Lease[] {
-    return [...this.#leases];
+  works(): readonly Work[] {
+    return [...this.#works];
   }
 
   /** Set once running handlers were told to stop: a delivery on its way must not start one any more. */
@@ -35,25 +42,25 @@ export class Running {
     return this.#stopReason;
   }
 
-  add(lease: Lease): void {
-    this.#leases.add(lease);
+  add(work: Work): void {
+    this.#works.add(work);
   }
 
-  remove(lease: Lease): void {
-    this.#leases.delete(lease);
+  remove(work: Work): void {
+    this.#works.delete(work);
   }
 
-  /** Waits for the deliveries up to `drainMs`, tells the rest to stop with `reason`, and waits a last moment for those. */
+  /** Waits for what was entered up to `drainMs`, tells the rest to stop with `reason`, and waits a last moment for those. */
   async drain(drainMs: number, reason: ExclaimError): Promise<void> {
     await this.#empty(drainMs);
     this.#stopReason = reason;
-    for (const lease of this.#leases) lease.cancel(reason);
+    for (const { lease } of this.#works) lease.cancel(reason);
     await this.#empty(ABORT_GRACE_MS);
   }
 
   #empty(withinMs: number): Promise<void> {
     return new Promise((resolve) => {
-      if (this.#deliveries === 0) return resolve();
+      if (this.#entered === 0) return resolve();
       const finish = (): void => {
         cancel();
         this.#waiters.delete(finish);
