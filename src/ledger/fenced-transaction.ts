@@ -2,7 +2,8 @@ import { type Clock, pause } from "../clock.ts";
 import { ExclaimError } from "../errors.ts";
 import type { Connection, Query, QueryAnswer } from "./database.ts";
 import { databaseError, databaseFault, isRecoverable, sqlState } from "./database-errors.ts";
-import type { ClaimRef, Row, StoredResult, Transaction } from "./ledger.ts";
+import type { Fence } from "./fence.ts";
+import type { Row, StoredResult, Transaction } from "./ledger.ts";
 import { giveBack, type Statements } from "./run-statement.ts";
 
 /** How long, and how often, to ask what became of a COMMIT whose answer was lost. */
@@ -23,14 +24,13 @@ export interface FencedTransactionPorts {
 }
 
 /**
- * Runs `work` in a transaction that commits only under the claim's newest token.
- * The claim is locked FOR KEY SHARE from the first statement to COMMIT: no takeover, release or completion by others slips in
- * between, while the claim's own renewals pass.
+ * Runs `work` in a transaction that commits only behind the fence, which holds from the first statement to COMMIT; with `completion`,
+ * the same transaction ends what the fence is about.
  * Throws as `FencedTransactions.transact` says.
  */
 export async function fencedTransaction<T>(
   ports: FencedTransactionPorts,
-  claim: ClaimRef,
+  fence: Fence,
   work: (tx: Transaction) => Promise<T>,
   completion?: (value: T) => StoredResult,
 ): Promise<T> {
@@ -41,35 +41,29 @@ export async function fencedTransaction<T>(
   let value: T;
   let lostAnswer: unknown;
   try {
-    transactionId = await begin(ports, connection, claim);
-    value = await underFence(ports, connection, claim, work);
-    assertInside(connection, claim);
-    if (completion !== undefined) await complete(ports, connection, claim, completion(value));
-    lostAnswer = await commit(ports, connection, claim);
+    transactionId = await begin(ports, connection, fence);
+    value = await underFence(ports, connection, fence, work);
+    assertInside(connection, fence);
+    if (completion !== undefined) await complete(ports, connection, fence, completion(value));
+    lostAnswer = await commit(ports, connection, fence);
   } catch (error) {
     giveBack(connection, await rollBack(ports, connection));
     throw error;
   }
   // Before asking what became of the COMMIT: when many answers are lost at once, the asking needs the places of these connections.
   giveBack(connection, lostAnswer === undefined);
-  if (lostAnswer !== undefined) await inquire(ports, claim, transactionId, lostAnswer);
+  if (lostAnswer !== undefined) await inquire(ports, fence, transactionId, lostAnswer);
   return value;
 }
 
 /** Opens the transaction behind the fence and returns its id, by which its fate can be asked from another connection. */
-async function begin(ports: FencedTransactionPorts, connection: Connection, claim: ClaimRef): Promise<string> {
+async function begin(ports: FencedTransactionPorts, connection: Connection, fence: Fence): Promise<string> {
   try {
     const idle = `set local idle_in_transaction_session_timeout = ${Math.ceil(ports.idleTimeoutMs)}`;
     await ask(ports, connection, `begin isolation level read committed; ${idle}`);
-    const { rows } = await ask(
-      ports,
-      connection,
-      `select pg_current_xact_id()::text as id from ${ports.schema}.claims
-       where pool = $1 and scope = $2 and claimant = $3 and token = $4 and resource_id = $5 and status = 'held' for key share`,
-      key(claim),
-    );
+    const { rows } = await ask(ports, connection, fence.hold.text, fence.hold.values);
     const row = rows[0] as { id: string } | undefined;
-    if (row === undefined) throw fenced(claim);
+    if (row === undefined) throw fenced(fence);
     return row.id;
   } catch (error) {
     throw error instanceof ExclaimError ? error : databaseError(error, "a fenced transaction could not start");
@@ -80,13 +74,14 @@ async function begin(ports: FencedTransactionPorts, connection: Connection, clai
 async function underFence<T>(
   ports: FencedTransactionPorts,
   connection: Connection,
-  claim: ClaimRef,
+  fence: Fence,
   work: (tx: Transaction) => Promise<T>,
 ): Promise<T> {
   let isOpen = true;
+  const publisher = Object.values(fence.publisher);
   try {
     return await work({
-      token: claim.token,
+      token: fence.token,
       client: connection,
       async query<R extends Row>(text: string, values?: readonly unknown[]) {
         const { rows, rowCount } = await ask({ text, ...(values === undefined ? {} : { values: [...values] }) });
@@ -95,9 +90,9 @@ async function underFence<T>(
       async publish(topic, payload) {
         const stored = payloadText(topic, payload);
         const { rows } = await ask({
-          text: `insert into ${ports.schema}.outbox (pool, scope, claimant, token, topic, payload)
-                 values ($1, $2, $3, $4, $5, $6) returning id`,
-          values: [claim.pool, claim.scope, claim.claimant, claim.token.toString(), topic, stored],
+          text: `insert into ${ports.schema}.outbox (token, topic, payload, ${Object.keys(fence.publisher).join(", ")})
+                 values ($1, $2, $3, ${publisher.map((_, index) => `$${index + 4}`).join(", ")}) returning id`,
+          values: [fence.token.toString(), topic, stored, ...publisher],
         }).catch((error: unknown) => {
           const fault = databaseFault(error);
           throw fault === "forbidden" || fault === "schema" ? databaseError(error, "a message could not be published") : error;
@@ -113,13 +108,14 @@ async function underFence<T>(
     if (isOpen) {
       const answer = await connection.query(query).catch(brokenOrTheirs);
       isOpen &&= isInside(connection);
-      assertInside(connection, claim);
+      assertInside(connection, fence);
       return answer;
     }
-    throw new ExclaimError("CLAIM_ENDED", "the transaction is over: await every query and publish before its work returns", {
-      claimant: claim.claimant,
-      pool: claim.pool,
-    });
+    throw new ExclaimError(
+      "CLAIM_ENDED",
+      "the transaction is over: await every query and publish before its work returns",
+      fence.details,
+    );
   }
 }
 
@@ -153,25 +149,20 @@ function payloadText(topic: unknown, payload: unknown): string {
 async function complete(
   ports: FencedTransactionPorts,
   connection: Connection,
-  claim: ClaimRef,
+  fence: Fence,
   result: StoredResult,
 ): Promise<void> {
-  const { rowCount } = await ask(
-    ports,
-    connection,
-    `update ${ports.schema}.claims set status = 'completed', result = $6::json, leased_until = null, ended_at = clock_timestamp()
-     where pool = $1 and scope = $2 and claimant = $3 and token = $4 and resource_id = $5 and status = 'held'`,
-    [...key(claim), result ?? null],
-  ).catch((error: unknown) => {
+  const { text, values } = fence.end(result);
+  const { rowCount } = await ask(ports, connection, text, values).catch((error: unknown) => {
     throw sqlState(error) === IN_FAILED_TRANSACTION
-      ? aborted(claim, error)
+      ? aborted(fence, error)
       : databaseError(error, "the completion could not be written, nothing was committed");
   });
-  if (rowCount !== 1) throw fenced(claim);
+  if (rowCount !== 1) throw fenced(fence);
 }
 
 /** Resolves with nothing once committed, or with the error that lost the answer. */
-async function commit(ports: FencedTransactionPorts, connection: Connection, claim: ClaimRef): Promise<unknown> {
+async function commit(ports: FencedTransactionPorts, connection: Connection, fence: Fence): Promise<unknown> {
   let command: string | undefined;
   try {
     ({ command } = await ask(ports, connection, "commit"));
@@ -180,7 +171,7 @@ async function commit(ports: FencedTransactionPorts, connection: Connection, cla
     if (sqlState(error) !== undefined && databaseFault(error) !== "unreachable") throw error;
     return error;
   }
-  if (command !== "COMMIT") throw aborted(claim);
+  if (command !== "COMMIT") throw aborted(fence);
   return undefined;
 }
 
@@ -188,7 +179,7 @@ async function commit(ports: FencedTransactionPorts, connection: Connection, cla
  * Asks the server what became of a transaction whose COMMIT was not answered.
  * Source: PostgreSQL manual 9.27.8, pg_xact_status: "critical for recovery of an in-progress commit".
  */
-async function inquire(ports: FencedTransactionPorts, claim: ClaimRef, transactionId: string, cause: unknown): Promise<void> {
+async function inquire(ports: FencedTransactionPorts, fence: Fence, transactionId: string, cause: unknown): Promise<void> {
   const endMs = ports.clock.now() + COMMIT_INQUIRY_MS;
   do {
     try {
@@ -208,7 +199,7 @@ async function inquire(ports: FencedTransactionPorts, claim: ClaimRef, transacti
   throw new ExclaimError(
     "COMMIT_UNKNOWN",
     "the answer to COMMIT was lost and the ledger could not be read again: the next delivery finds out and resumes or replays",
-    { claimant: claim.claimant, pool: claim.pool, cause },
+    { ...fence.details, cause },
   );
 }
 
@@ -226,17 +217,13 @@ function ask(ports: FencedTransactionPorts, connection: Connection, text: string
   return connection.query({ text, query_timeout: ports.statements.timeoutMs, ...(values === undefined ? {} : { values }) });
 }
 
-function key(claim: ClaimRef): unknown[] {
-  return [claim.pool, claim.scope, claim.claimant, claim.token.toString(), claim.resourceId];
-}
-
 /** Work can run COMMIT or ROLLBACK as it can any statement, and what it wrote afterwards would pass no fence. */
-function assertInside(connection: Connection, claim: ClaimRef): void {
+function assertInside(connection: Connection, fence: Fence): void {
   if (isInside(connection)) return;
   throw new ExclaimError(
     "TRANSACTION_ABORTED",
     "the work ended the transaction itself: leave COMMIT and ROLLBACK to exclaim, and throw to have everything undone",
-    { claimant: claim.claimant, pool: claim.pool },
+    fence.details,
   );
 }
 
@@ -244,17 +231,14 @@ function isInside(connection: Connection): boolean {
   return connection.getTransactionStatus?.() !== "I";
 }
 
-function aborted(claim: ClaimRef, cause?: unknown): ExclaimError {
+function aborted(fence: Fence, cause?: unknown): ExclaimError {
   return new ExclaimError(
     "TRANSACTION_ABORTED",
     "a statement of the transaction failed and its error was swallowed, so the database rolled all of it back: let the error through",
-    { claimant: claim.claimant, pool: claim.pool, ...(cause === undefined ? {} : { cause }) },
+    { ...fence.details, ...(cause === undefined ? {} : { cause }) },
   );
 }
 
-function fenced(claim: ClaimRef): ExclaimError {
-  return new ExclaimError("FENCED", "refused: the claim has a newer token or has ended, nothing was written", {
-    claimant: claim.claimant,
-    pool: claim.pool,
-  });
+function fenced({ noun, details }: Fence): ExclaimError {
+  return new ExclaimError("FENCED", `refused: the ${noun} has a newer token or has ended, nothing was written`, details);
 }

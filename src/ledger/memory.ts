@@ -15,6 +15,7 @@ import type {
   StoredResult,
   Transaction,
 } from "./ledger.ts";
+import { MemoryOutbox, type PublishedMessage } from "./memory-outbox.ts";
 import { type ColumnTypes, isNull, MemoryTables, refusal, type Target } from "./memory-tables.ts";
 import type { PoolDefinition, Scope } from "./pool-definition.ts";
 
@@ -28,6 +29,8 @@ export interface MemoryLedgerOptions {
    * @default text for every column
    */
   readonly columnTypes?: ColumnTypes;
+  /** Where transactions publish; shared with `memoryResources` it keeps one order. @default one of its own */
+  readonly outbox?: MemoryOutbox;
 }
 
 /** One claim as the ledger remembers it. */
@@ -44,14 +47,6 @@ export interface ClaimRecord {
   readonly result: StoredResult;
   /** By the ledger's clock. */
   readonly leasedUntilMs: number;
-}
-
-/** A message that a committed transaction published. */
-export interface PublishedMessage {
-  readonly id: string;
-  readonly topic: string;
-  /** What the payload is after a way through JSON. */
-  readonly payload: unknown;
 }
 
 /** The ledger in memory, and what tests and simulations look at. */
@@ -83,8 +78,8 @@ type MutableRecord = { -readonly [K in keyof ClaimRecord]: ClaimRecord[K] } & {
 
 class LedgerInMemory implements MemoryLedger {
   readonly tables: Readonly<Record<string, Row[]>>;
-  readonly published: PublishedMessage[] = [];
   readonly #clock: Clock;
+  readonly #outbox: MemoryOutbox;
   readonly #tables: MemoryTables;
   /** By pool, scope and claimant. */
   readonly #records = new Map<string, MutableRecord>();
@@ -92,12 +87,16 @@ class LedgerInMemory implements MemoryLedger {
   readonly #named = new Set<string>();
   /** The newest token of each resource that ever had one: survives the release of its claim. */
   readonly #tokens = new Map<string, bigint>();
-  #messageCount = 0;
 
   constructor(options: MemoryLedgerOptions) {
     this.tables = options.tables;
     this.#clock = options.clock;
+    this.#outbox = options.outbox ?? new MemoryOutbox();
     this.#tables = new MemoryTables(options.tables, options.columnTypes, (table, id) => this.#named.has(keyOf(table, id)));
+  }
+
+  get published(): readonly PublishedMessage[] {
+    return this.#outbox.published;
   }
 
   async claim(batch: ClaimBatch): Promise<readonly ClaimAnswer[]> {
@@ -129,15 +128,10 @@ class LedgerInMemory implements MemoryLedger {
     completion?: (value: T) => StoredResult,
   ): Promise<T> {
     this.#assertHeld(claim);
-    const messages: PublishedMessage[] = [];
-    let isOpen = true;
-    const value = await work(this.#transaction(claim, messages, () => isOpen));
-    isOpen = false;
-    const changes = completion === undefined ? {} : { status: "completed", result: completion(value) };
-    // Checked again where it takes effect: a takeover while `work` ran wins, as nobody could wait for a process that died.
-    Object.assign(this.#assertHeld(claim), changes);
-    this.published.push(...messages);
-    return value;
+    return this.#outbox.transact(claim.token, work, (value) => {
+      const changes = completion === undefined ? {} : { status: "completed", result: completion(value) };
+      Object.assign(this.#assertHeld(claim), changes);
+    });
   }
 
   async find(pool: PoolDefinition, scope: Scope, claimant: string): Promise<FoundClaim | null> {
@@ -250,24 +244,6 @@ class LedgerInMemory implements MemoryLedger {
       claimant: claim.claimant,
       pool: claim.pool,
     });
-  }
-
-  /** A transaction that collects in `messages` what it publishes while it is open. */
-  #transaction(claim: ClaimRef, messages: PublishedMessage[], isOpen: () => boolean): Transaction {
-    return {
-      token: claim.token,
-      client: undefined,
-      query: async () => {
-        throw new ExclaimError("CONFIG_INVALID", "The memory ledger runs no SQL: use the Postgres ledger for query().");
-      },
-      publish: async (topic, payload) => {
-        if (!isOpen()) throw new ExclaimError("CLAIM_ENDED", "The transaction is over: publish before its work returns.");
-        this.#messageCount += 1;
-        const id = `message-${this.#messageCount}`;
-        messages.push({ id, topic, payload: JSON.parse(JSON.stringify(payload ?? null)) });
-        return id;
-      },
-    };
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Clock } from "../clock.ts";
 import { isExclaimError } from "../errors.ts";
 import { claimAnswers } from "./claim-answers.ts";
+import { claimFence } from "./claim-fence.ts";
 import { type ClaimShape, claimSql, RESOURCE_INDEX } from "./claim-rows.ts";
 import { completeClaimsSql } from "./complete-claims.ts";
 import type { Database, QueryAnswer } from "./database.ts";
@@ -8,6 +9,7 @@ import { brokenConstraint, databaseError, databaseFault } from "./database-error
 import { failClaimsSql } from "./fail-claims.ts";
 import { fencedTransaction } from "./fenced-transaction.ts";
 import { findClaim } from "./find-claim.ts";
+import { inHalves } from "./in-halves.ts";
 import type {
   ClaimAnswer,
   ClaimBatch,
@@ -27,12 +29,10 @@ import { refusedClaim } from "./refused-claim.ts";
 import { releaseClaimsSql } from "./release-claims.ts";
 import { renewClaimsSql } from "./renew-claims.ts";
 import { statements } from "./run-statement.ts";
+import { runTransient } from "./run-transient.ts";
 
 export const DEFAULT_STATEMENT_TIMEOUT_MS = 10_000;
 export const DEFAULT_IDLE_TRANSACTION_TIMEOUT_MS = 30_000;
-
-/** A statement undone by a deadlock or a serialization failure passes at the second or third try, or it will not. */
-const MAX_TRANSIENT_TRIES = 3;
 
 export interface PostgresLedgerOptions {
   readonly database: Database;
@@ -79,7 +79,7 @@ export function postgresLedger(options: PostgresLedgerOptions): Ledger & FencedT
           schema,
           idleTimeoutMs: options.idleTransactionTimeoutMs ?? DEFAULT_IDLE_TRANSACTION_TIMEOUT_MS,
         },
-        claim,
+        claimFence(schema, claim),
         work,
         completion,
       ),
@@ -122,7 +122,7 @@ export function postgresLedger(options: PostgresLedgerOptions): Ledger & FencedT
       let answer: QueryAnswer;
       try {
         const text = claimText({ schema, pool, scope: scope.columns, picks: isPick(first), guarded });
-        answer = await runTransient({ text, values, rowMode: "array" });
+        answer = await runTransient(server, { text, values, rowMode: "array" });
       } catch (error) {
         if (databaseFault(error) !== "member") throw databaseError(error, "claiming failed");
         if (!guarded && brokenConstraint(error) === RESOURCE_INDEX) {
@@ -163,23 +163,13 @@ export function postgresLedger(options: PostgresLedgerOptions): Ledger & FencedT
   ): Promise<readonly EndAnswer[]> {
     if (members.length === 0) return [];
     try {
-      const { rows } = await runTransient({ text, values: values(members) });
+      const { rows } = await runTransient(server, { text, values: values(members) });
       return rows.map((row) => (row as { answer: "done" | "lost" | "busy" }).answer);
     } catch (error) {
       const wrapped = databaseError(error, "ending or renewing claims failed");
       if (databaseFault(error) !== "member") throw wrapped;
       if (members.length === 1) return [{ refused: wrapped }];
       return inHalves(members, (half) => end(half, text, values));
-    }
-  }
-
-  async function runTransient(query: { text: string; values: unknown[]; rowMode?: "array" }): Promise<QueryAnswer> {
-    for (let tries = 1; ; tries += 1) {
-      try {
-        return await server.run(query);
-      } catch (error) {
-        if (tries >= MAX_TRANSIENT_TRIES || databaseFault(error) !== "transient") throw error;
-      }
     }
   }
 
@@ -206,18 +196,6 @@ function refColumns(claims: readonly ClaimRef[]): unknown[] {
     claims.map((claim) => claim.token.toString()),
     claims.map((claim) => claim.resourceId),
   ];
-}
-
-/**
- * Splits a batch that failed because of one of its members, so that only that member fails. A throw half-way is safe: the whole
- * batch is asked again, and what was done answers the same.
- */
-async function inHalves<Member, Answer>(
-  members: readonly Member[],
-  run: (half: readonly Member[]) => Promise<readonly Answer[]>,
-): Promise<readonly Answer[]> {
-  const middle = Math.ceil(members.length / 2);
-  return [...(await run(members.slice(0, middle))), ...(await run(members.slice(middle)))];
 }
 
 /** Source: PostgreSQL's detail text, `Key (pool, resource_id)=(public.voucher_item, 12) already exists.`, in any language. */

@@ -1,0 +1,107 @@
+import { isKept, knownLeases, lockedUntil, takeAnswerColumns } from "./known-leases.ts";
+
+/**
+ * Shared takes: one statement for many keys of one resource, and for many sharers of one key.
+ *
+ * Input:  $1 resource, $2 keys, $3 holders, $4 message ids text[], $5 ttl in ms.
+ * Output: one row a request, in order, as `takeAnswerColumns`.
+ * Atomic: all of it or nothing. READ COMMITTED: row locks re-read a lease that changed since the statement began.
+ *
+ * The steps, each a CTE, since only a CTE is certain to run once:
+ *   member   each request; joins: a live group shares the key; own: it is in that group already, asking again after a lost answer
+ *   steady   the leases of those groups, locked FOR NO KEY UPDATE, which other sharers' transactions let pass. It waits, in key order,
+ *            since only other statements hold such a lock, and before anything else is locked: so nobody waits in a ring
+ *   locked   leases without a live group that looked free, locked and re-read, passing over locked ones
+ *   opened   the next token for a new group; added: the same for keys that come for the first time, above the floor that forgotten
+ *            leases left
+ *   touched  a group that was joined is written to, so that a take in a stricter isolation level notices
+ *   entered  the sharers; renewed: those who had entered before; dropped: those of an older group, who crashed
+ */
+export function takeSharedSql(schema: string): string {
+  const leases = `${schema}.leases`;
+  const sharers = `${schema}.lease_sharers`;
+  const ttl = "$5::float8 * interval '1 millisecond'";
+  return `
+with input as materialized (
+  select i.* from unnest($2::text[], $3::text[], $4::text[]) with ordinality as i (key, holder, message_id, ord)
+),
+${knownLeases(schema)},
+member as materialized (
+  select i.*, k.key is null as fresh, k.token, k.until, k.not_before, o.own, o.own or j.joins as joins,
+    not j.joins and (${isKept("k.until", "k.not_before", "c.now")}) as kept
+  from input i cross join clock c left join known k on k.key = i.key
+  cross join lateral (select coalesce(k.status = 'shared' and k.until > c.now, false) as joins) j
+  cross join lateral (select k.status is not distinct from 'shared' and (
+    select true from ${sharers} s where s.key = i.key and s.resource = $1 and s.holder = i.holder and s.token = k.token
+  ) is true as own) o
+),
+steady as materialized (
+  select l.key, l.token from (select key, max(token) as token from member where joins group by key order by key) m
+  cross join lateral (select * from ${leases} l where l.key = m.key and l.resource = $1 for no key update) l
+  where l.status = 'shared' and l.token = m.token
+),
+locked as materialized (
+  select l.* from (
+    select key from member group by key
+    having not bool_or(fresh or joins or kept) and (select count(*) from steady) >= 0
+  ) m
+  cross join lateral (select * from ${leases} l where l.key = m.key and l.resource = $1 for update skip locked) l
+),
+due as materialized (
+  select d.*, d.status = 'shared' and coalesce(d.until > c.now, false) as joins,
+    not (${isKept("d.until", "d.not_before", "c.now")}) as free
+  from (select l.*, ${lockedUntil(schema, "l")} as until from locked l offset 0) d cross join clock c
+),
+opened as (
+  update ${leases} l set
+    status = 'shared', token = l.token + 1, holder = null, leased_until = null, rest = null, message_id = null, ended_at = null,
+    taken_at = c.now
+  from due d cross join clock c where d.free and l.key = d.key and l.resource = $1
+  returning l.key, l.token
+),
+floor as materialized (
+  select f.token from ${schema}.last_forgotten_token() f where exists (select 1 from member where fresh)
+),
+added as (
+  insert into ${leases} as l (resource, key, token, status, attempt, taken_at)
+  select $1, m.key, f.token + 1, 'shared', 0, c.now
+  from (select distinct key from member where fresh and (select count(*) from steady) >= 0) m cross join clock c cross join floor f
+  order by m.key
+  on conflict do nothing
+  returning l.key, l.token
+),
+joined as materialized (select key, token from steady union all select key, token from due where joins),
+touched as (
+  update ${leases} l set taken_at = c.now from joined j cross join clock c where l.key = j.key and l.resource = $1
+),
+shared as materialized (select * from joined union all select * from opened union all select * from added),
+renewed as (
+  update ${sharers} s set leased_until = c.now + ${ttl}
+  from member m cross join clock c
+  where m.own and s.key = m.key and s.resource = $1 and s.holder = m.holder
+    and s.token = (select g.token from shared g where g.key = m.key)
+  returning s.key, s.holder
+),
+entered as (
+  insert into ${sharers} as s (resource, key, holder, token, leased_until, message_id, taken_at)
+  select $1, m.key, m.holder, g.token, c.now + ${ttl}, m.message_id, c.now
+  from member m join shared g on g.key = m.key cross join clock c where not m.own
+  order by m.key, m.holder
+  on conflict do nothing
+  returning s.key, s.holder
+),
+dropped as (
+  delete from ${sharers} s
+  where s.resource = $1 and s.key = any (array(select d.key from due d where d.free and d.status = 'shared'))
+    and s.token < (select g.token from opened g where g.key = s.key)
+),
+answers as (
+  select m.ord, e.key is not null as held, g.token, case when d.key is not null then d.until when m.kept then m.until end as until,
+    case when d.key is not null then d.not_before when m.kept then m.not_before end as not_before
+  from member m left join shared g on g.key = m.key left join due d on d.key = m.key
+  left join (select distinct key, holder from (select * from renewed union all select * from entered) e) e
+    on e.key = m.key and e.holder = m.holder
+)
+select ${takeAnswerColumns({ held: "a.held", token: "a.token", attempt: "1", until: "a.until", notBefore: "a.not_before" })}
+from answers a cross join clock c order by a.ord`;
+}
