@@ -20,6 +20,8 @@ export interface Cluster {
   readonly prefix: string;
   readonly nodeTimeoutMs: number | undefined;
   readonly clock: Clock;
+  /** Where the release of a key is told. */
+  readonly channelOf: ((key: string) => string) | undefined;
   /** By owner and key, while any node still owes an answer about them. */
   readonly intents: Map<string, Intent>;
 }
@@ -59,7 +61,10 @@ export class Round {
     this.#cluster = cluster;
     this.#lease = lease;
     this.#script = script;
-    this.#args = [cluster.prefix + lease.key, lease.owner, String(Math.ceil(lease.ttlMs))];
+    const args = [cluster.prefix + lease.key, lease.owner, String(Math.ceil(lease.ttlMs))];
+    // Votes given back are not told of: whom that wakes would win some and give them back in turn, and so on.
+    const tells = script === RELEASE && cluster.channelOf !== undefined;
+    this.#args = tells ? [...args, cluster.channelOf(lease.key)] : args;
     this.#quorum = (cluster.nodes.length + 1) / 2;
     this.#startedAt = cluster.clock.now();
     this.#timeoutMs = cluster.nodeTimeoutMs ?? Math.max(MIN_NODE_TIMEOUT_MS, lease.ttlMs * NODE_TIMEOUT_TTL_FRACTION);

@@ -34,15 +34,16 @@ return "yes"`);
 
 /**
  * Deletes the owner's key.
- * Input: KEYS[1] the key; ARGV[1] the owner; what follows is not read.
+ * Input: KEYS[1] the key; ARGV[1] the owner; ARGV[2] is not read; ARGV[3], if given, the channel on which to tell whose key is gone.
  * Output: "yes", it was the owner's and is gone; "lost", there was no such key; or { remaining ms, holder }, left alone.
- * Atomicity: one script, so the key that was compared is the key that is deleted.
+ * Atomicity: one script, so the key that was compared is the key that is deleted. Who may not publish may release all the same.
  */
 export const RELEASE = script(`
 local holder = redis.call("GET", KEYS[1])
 if not holder then return "lost" end
 if holder ~= ARGV[1] then return { redis.call("PTTL", KEYS[1]), holder } end
 redis.call("DEL", KEYS[1])
+if ARGV[3] then redis.pcall("PUBLISH", ARGV[3], ARGV[1]) end
 return "yes"`);
 
 export interface Held {

@@ -1,14 +1,29 @@
 import { type Clock, systemClock } from "../clock.ts";
 import type { LockAttempt, LockBackend, LockLease } from "./lock.ts";
-import { assertPositive, type RedisClient, resolveNodes } from "./redlock-nodes.ts";
+import {
+  assertExclusive,
+  assertPositive,
+  type RedisClient,
+  type RedisSubscriber,
+  resolveNodes,
+  resolveSubscribers,
+} from "./redlock-nodes.ts";
 import { type Cluster, Round } from "./redlock-round.ts";
 import { ACQUIRE, EXTEND, RELEASE } from "./redlock-scripts.ts";
+import { Wakeups } from "./redlock-wakeups.ts";
+
+const WATCH_TIMEOUT_MS = 500;
 
 export interface RedlockOptions {
   /** Put before every key, for nodes that other programs use too. @default "" */
   readonly prefix?: string;
-  /** How long one call waits for its nodes, in ms. @default 5 % of the lease's ttl, at least 50 */
+  /** How long one call waits for its nodes, in ms. @default 5 % of the lease's ttl, at least 50; 500 for a watch */
   readonly nodeTimeoutMs?: number;
+  /**
+   * A connection of its own to each node, in the clients' order, e.g. `client.duplicate()`, on which releases are heard at once. Give
+   * them in every process or in none: only a back-end that has them tells of its releases. @default none: waiters poll
+   */
+  readonly subscribers?: readonly RedisSubscriber[];
   /** @default the process's monotonic clock */
   readonly clock?: Clock;
 }
@@ -28,16 +43,20 @@ export interface RedlockOptions {
  * Source: redis.io, "Distributed Locks with Redis"; M. Kleppmann, "How to do distributed locking" (2016), for the limits.
  */
 export function redlock(clients: readonly RedisClient[], options: RedlockOptions = {}): LockBackend {
-  const { prefix = "", nodeTimeoutMs, clock = systemClock } = options;
+  const { prefix = "", nodeTimeoutMs, subscribers, clock = systemClock } = options;
   if (nodeTimeoutMs !== undefined) assertPositive("nodeTimeoutMs", nodeTimeoutMs);
-  const cluster: Cluster = { nodes: resolveNodes(clients), prefix, nodeTimeoutMs, clock, intents: new Map() };
+  const nodes = resolveNodes(clients);
+  const listeners = subscribers && resolveSubscribers(subscribers, nodes);
+  const channelOf = listeners && ((key: string) => `exclaim:released:${prefix}${key}`);
+  const cluster: Cluster = { nodes, prefix, nodeTimeoutMs, clock, channelOf, intents: new Map() };
 
-  return {
+  const backend: LockBackend = {
     name: "redlock",
-    capabilities: { expiry: "ttl", ttlGranularityMs: 1, shared: false, fifo: false, push: false },
+    capabilities: { expiry: "ttl", ttlGranularityMs: 1, shared: false, fifo: false, push: listeners !== undefined },
 
-    async acquire(key, { ttlMs, owner }): Promise<LockAttempt> {
+    async acquire(key, { ttlMs, owner, mode }): Promise<LockAttempt> {
       assertPositive("ttlMs", ttlMs);
+      assertExclusive(mode);
       const lease: LockLease = { key, owner, ttlMs };
       const round = new Round(cluster, lease, ACQUIRE);
       const verdict = await round.poll();
@@ -66,4 +85,9 @@ export function redlock(clients: readonly RedisClient[], options: RedlockOptions
       return verdict !== "no";
     },
   };
+  if (listeners !== undefined && channelOf !== undefined) {
+    const wakeups = new Wakeups(listeners, clock);
+    backend.watch = ({ key }, wake) => wakeups.watch(channelOf(key), wake, nodeTimeoutMs ?? WATCH_TIMEOUT_MS);
+  }
+  return backend;
 }

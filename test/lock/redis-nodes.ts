@@ -55,3 +55,16 @@ export function at<T>(list: readonly T[], index: number): T {
   if (item === undefined) throw new Error(`there is no item ${index} among ${list.length}`);
   return item;
 }
+
+/** How often the node ran a command since its statistics were reset, in scripts or out of them. */
+export async function executions(client: Redis, command: string): Promise<number> {
+  const statistics = await client.info("commandstats");
+  return Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(statistics)?.[1] ?? 0);
+}
+
+/** What a call gives, or the error it throws, and how long it takes. */
+export async function timed<T>(work: () => Promise<T>): Promise<{ readonly value: T; readonly tookMs: number }> {
+  const startedAt = performance.now();
+  const value = await work();
+  return { value, tookMs: performance.now() - startedAt };
+}

@@ -2,7 +2,7 @@ import type { Redis } from "ioredis";
 import { describe, expect, it } from "vitest";
 import { redlock } from "../../src/lock/redlock.ts";
 import { eventually } from "../support/eventually.ts";
-import { at, privateNodes } from "./redis-nodes.ts";
+import { at, executions, privateNodes, timed } from "./redis-nodes.ts";
 
 /** 5 % of it, 1,500 ms, is what a call waits for a node; anything well below shows that it did not wait. */
 const TTL_MS = 30_000;
@@ -148,12 +148,6 @@ describe.each(CLIENT_OPTIONS)("redlock with hung nodes and %s clients", (_, opti
   });
 });
 
-async function timed<T>(work: () => Promise<T>): Promise<{ value: T; tookMs: number }> {
-  const startedAt = performance.now();
-  const value = await work();
-  return { value, tookMs: performance.now() - startedAt };
-}
-
 /** Makes every node know the scripts, so that what is sent to a hung one is run when it goes on. */
 async function warm(clients: readonly Redis[]): Promise<void> {
   const lease = { key: "warm", owner: "warm", ttlMs: TTL_MS };
@@ -163,10 +157,4 @@ async function warm(clients: readonly Redis[]): Promise<void> {
     await lock.extend(lease);
     await lock.release(lease);
   }
-}
-
-/** How often the node ran a command since its statistics were reset, in scripts or out of them. */
-async function executions(client: Redis, command: string): Promise<number> {
-  const statistics = await client.info("commandstats");
-  return Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(statistics)?.[1] ?? 0);
 }
