@@ -24,6 +24,7 @@ export {
   type ExclaimOptions,
 } from "./claim/create-exclaim.ts";
 export type { ClaimOptions, GiveUpRequest, LockBy, Pool, PoolClaimRequest } from "./claim/pool.ts";
+export type { Beat, BeatOptions, Resource, ResourceClaimOptions, ResourceClaimRequest } from "./claim/resource.ts";
 export { ExclaimError, type ExclaimErrorCode, type ExclaimErrorDetails, isExclaimError } from "./errors.ts";
 export type { ClaimSubject, ExclaimEvents } from "./events.ts";
 export type { AcquireLockOptions, ContendedLock, HeldLock, Locks } from "./lease/locks.ts";
@@ -40,4 +41,12 @@ export type {
   LockWaiter,
 } from "./lock/lock.ts";
 export type { Outcome } from "./settle/outcome.ts";
-export type { Disposition, Rule, RuleContext, RuleOption, SettlePolicy } from "./settle/policy.ts";
+export type {
+  ContentionRule,
+  DeliveryPolicy,
+  Disposition,
+  Rule,
+  RuleContext,
+  RuleOption,
+  SettlePolicy,
+} from "./settle/policy.ts";

@@ -44,9 +44,13 @@ export function checkClaimOptions(options: ClaimOptions): void {
   checkChoice("onFailure", options.onFailure, ["keep", "release"]);
   checkChoice("onGiveUp", options.onGiveUp, ["keep", "release"]);
   checkChoice("lockBy", options.lockBy, ["claimant", "row", "both"]);
-  if (options.maxHoldMs !== undefined && !(options.maxHoldMs > 0)) {
-    throw new ExclaimError("CONFIG_INVALID", `maxHoldMs is ${options.maxHoldMs}: use a number of milliseconds above 0`);
-  }
+  checkMaxHold(options.maxHoldMs);
+}
+
+/** Throws CONFIG_INVALID. */
+export function checkMaxHold(maxHoldMs: number | undefined): void {
+  if (maxHoldMs === undefined || maxHoldMs > 0) return;
+  throw new ExclaimError("CONFIG_INVALID", `maxHoldMs is ${maxHoldMs}: use a number of milliseconds above 0`);
 }
 
 /** Throws CONFIG_INVALID. */
@@ -70,13 +74,17 @@ export function checkClaimant(claimant: unknown): asserts claimant is string {
       "the message has no claimant: the claimant option must return a text that is not empty",
     );
   }
-  if (TEXT_OF_NOTHING.includes(claimant)) {
+  if (isTextOfNothing(claimant)) {
     throw new ExclaimError(
       "CLAIMANT_MISSING",
       `the claimant is "${claimant}", the text of a missing value: the field it is read from is not in the message`,
     );
   }
   checkText(claimant, "CLAIMANT_INVALID", "the claimant", MAX_CLAIMANT_BYTES);
+}
+
+export function isTextOfNothing(text: string): boolean {
+  return TEXT_OF_NOTHING.includes(text);
 }
 
 /** Throws SCOPE_INVALID. */
@@ -113,12 +121,13 @@ export function checkScope(scope: unknown): void {
   }
 }
 
-function checkText(
+/** Throws `code` unless it is a text that PostgreSQL can store, not empty and not too long. */
+export function checkText(
   text: unknown,
-  code: "CLAIMANT_INVALID" | "SCOPE_INVALID" | "PICK_INVALID",
+  code: "CLAIMANT_INVALID" | "SCOPE_INVALID" | "PICK_INVALID" | "KEY_INVALID" | "CONFIG_INVALID",
   what: string,
   maxBytes: number,
-): void {
+): asserts text is string {
   if (typeof text !== "string" || text === "") throw new ExclaimError(code, `${what} must be a text that is not empty`);
   // The length in characters first: counting the bytes of 10 MB only to refuse them would be work done for nothing.
   if (text.length > maxBytes || Buffer.byteLength(text) > maxBytes) {

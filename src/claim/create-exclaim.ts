@@ -7,12 +7,14 @@ import type { Row } from "../ledger/ledger.ts";
 import { migrate } from "../ledger/migrate.ts";
 import type { PoolDefinition } from "../ledger/pool-definition.ts";
 import { postgresLedger } from "../ledger/postgres.ts";
+import { postgresResources } from "../ledger/postgres-resources.ts";
 import { quoteIdentifier } from "../ledger/quote.ts";
 import type { LockBackend } from "../lock/lock.ts";
 import { systemRandom } from "../random.ts";
 import { checkMode, checkMs, checkWait, MAX_MS } from "./check-request.ts";
 import { createEngine } from "./engine.ts";
 import type { Pool } from "./pool.ts";
+import type { Resource } from "./resource.ts";
 
 export const DEFAULT_SCHEMA = "exclaim";
 export const DEFAULT_TTL_MS = 30_000;
@@ -48,6 +50,8 @@ export interface Exclaim {
   migrate(): Promise<readonly string[]>;
   /** A table of rows to claim. Checked against the catalog at the first claim. */
   pool<R extends object = Row>(definition: PoolDefinition): Pool<R>;
+  /** A named resource: one delivery at a time for each of its keys, with a token. Throws CONFIG_INVALID: no name, or a too long one. */
+  resource(name: string): Resource;
   /** Locks by themselves, from the `lock` back-end. */
   readonly lock: Locks;
   /** Calls `listener` at every `event`; returns the function that ends it. What a listener throws is dropped. */
@@ -69,18 +73,25 @@ export function createExclaim(options: ExclaimOptions): Exclaim {
   const events = new EventSource();
   const onIdleError = (error: Error): void => events.emit("background:failed", { what: "an idle database connection", error });
   database?.on?.("error", onIdleError);
-  const ledger =
+  const server =
     database === undefined
       ? undefined
-      : postgresLedger({
+      : {
           database,
           clock: systemClock,
           schema,
           statementTimeoutMs: Math.min(MAX_STATEMENT_TIMEOUT_MS, Math.max(MIN_STATEMENT_TIMEOUT_MS, ttlMs / 3)),
           idleTransactionTimeoutMs: ttlMs,
-          onInconsistent: (found) => events.emit("pool:inconsistent", found),
-        });
-  const engine = createEngine({ clock: systemClock, random: systemRandom, ledger, lock, events, ttlMs });
+        };
+  const engine = createEngine({
+    clock: systemClock,
+    random: systemRandom,
+    ledger: server && postgresLedger({ ...server, onInconsistent: (found) => events.emit("pool:inconsistent", found) }),
+    resourceLedger: server && postgresResources(server),
+    lock,
+    events,
+    ttlMs,
+  });
   const close = async (drainMs: number): Promise<void> => {
     await engine.close(drainMs);
     database?.removeListener?.("error", onIdleError);
@@ -92,6 +103,7 @@ export function createExclaim(options: ExclaimOptions): Exclaim {
       return migrate(database, systemClock, schema);
     },
     pool: <R extends object = Row>(definition: PoolDefinition) => engine.pool<R>(checkDefinition(definition)),
+    resource: (name) => engine.resource(name),
     lock: { acquire: async (keys, options = {}) => engine.holding.acquire(checkKeys(keys), checkLockOptions(options, ttlMs)) },
     on: (event, listener) => events.on(event, listener),
     close: ({ drainMs = DEFAULT_DRAIN_MS } = {}) => close(checkMs("drainMs", drainMs, 0, MAX_MS)),

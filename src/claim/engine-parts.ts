@@ -1,16 +1,21 @@
 import type { Holding, HoldingPorts } from "../lease/holding.ts";
 import type { ClaimLookup, FencedTransactions, Ledger } from "../ledger/ledger.ts";
+import type { ResourceLedger, ResourceTransactions } from "../ledger/resource-ledger.ts";
 import type { LedgerBatches } from "./ledger-batches.ts";
+import type { ResourceBatches } from "./resource-batches.ts";
 
 /** Everything the engine touches. The same engine runs in production and in simulation; only these differ. */
 export interface EnginePorts extends HoldingPorts {
   /** Undefined: locks alone, no claims. */
   readonly ledger: (Ledger & FencedTransactions & ClaimLookup) | undefined;
+  readonly resourceLedger: (ResourceLedger & ResourceTransactions) | undefined;
 }
 
 /** What one engine's deliveries share. */
 export interface EngineParts extends HoldingPorts {
   readonly ledger: Ledger & FencedTransactions & ClaimLookup;
+  readonly resourceLedger: ResourceLedger & ResourceTransactions;
   readonly batches: LedgerBatches;
+  readonly resources: ResourceBatches;
   readonly holding: Holding;
 }

@@ -1,11 +1,12 @@
 import type { Clock } from "../clock.ts";
 import { ExclaimError } from "../errors.ts";
-import type { Guard, Renewal, Renewer } from "../lease/guard.ts";
+import type { Guard, Renewer } from "../lease/guard.ts";
 import { GroupCommit } from "../ledger/group-commit.ts";
 import type { ClaimAnswer, ClaimRef, ClaimRequest, Completion, EndAnswer, Ledger } from "../ledger/ledger.ts";
 import type { PoolDefinition, Scope } from "../ledger/pool-definition.ts";
 import { columnText } from "../ledger/quote.ts";
 import { askAgain } from "./ask-again.ts";
+import { renewalOf } from "./renewal-of.ts";
 
 /** Leases renewed by one statement. */
 const RENEWAL_BATCH = 500;
@@ -144,13 +145,6 @@ export class LedgerBatches {
     this.#poolIds.set(pool, this.#pools);
     return this.#pools;
   }
-}
-
-/** A claim whose row a transaction holds at this moment, or that could not be renewed alone, is asked for again. */
-function renewalOf(answer: EndAnswer): Renewal {
-  if (answer === "done") return "kept";
-  if (answer === "lost") return "lost";
-  return { error: typeof answer === "object" ? answer.refused : new Error("a transaction holds the claim at this moment") };
 }
 
 function assertDone(answer: EndAnswer, claim: ClaimRef): void {

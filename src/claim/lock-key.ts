@@ -14,6 +14,11 @@ export function rowKey(pool: string, id: string): string {
   return `exclaim:${escapePart(pool)}:row:${escapePart(id)}`;
 }
 
+/** The lock key of a named resource's key: `exclaim:{resource}:{key}`, each part escaped. */
+export function resourceKey(resource: string, key: string): string {
+  return `exclaim:${escapePart(resource)}:${escapePart(key)}`;
+}
+
 /** Percent-encodes what could be taken for a separator, a hash tag or a pattern, so that different parts give different keys. */
 export function escapePart(part: string): string {
   return encodeURIComponent(part).replace(/[!'()*~]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);

@@ -1,9 +1,14 @@
 import type { ClaimOptions, PoolClaimRequest } from "../claim/pool.ts";
 import { ExclaimError, type ExclaimErrorCode, isExclaimError } from "../errors.ts";
 import { messageOf } from "./bullmq-control-errors.ts";
-import type { BullmqClaimOptions } from "./bullmq-options.ts";
+import type { BullmqClaimOptions, BullmqResourceOptions } from "./bullmq-options.ts";
 
-const CODES = { claimant: "CLAIMANT_MISSING", scope: "SCOPE_INVALID", pick: "PICK_INVALID" } as const;
+const CODES = {
+  claimant: "CLAIMANT_MISSING",
+  scope: "SCOPE_INVALID",
+  pick: "PICK_INVALID",
+  key: "KEY_MISSING",
+} as const;
 
 /**
  * Asks the options on whose behalf a job claims, and what.
@@ -21,6 +26,11 @@ export function wantedBy<J, R extends object>(
     ...(scope === undefined ? {} : { scope: answer("scope", () => scope(job), isObject) }),
     ...(pick === undefined ? {} : { pick: answer("pick", () => pick(job), isText) }),
   };
+}
+
+/** Asks the options which key a job works on. Throws KEY_MISSING. */
+export function keyOf<J>(job: J, { key }: BullmqResourceOptions<J>): string {
+  return answer("key", () => key(job), isText);
 }
 
 /** Whether the error says that a job does not name a claimant, scope or row that can exist. */

@@ -1,7 +1,9 @@
 import { checkClaimOptions } from "../claim/check-request.ts";
+import { checkResourceOptions } from "../claim/check-resource-request.ts";
 import type { ClaimOptions, Pool, PoolClaimRequest } from "../claim/pool.ts";
+import type { Resource, ResourceClaimOptions } from "../claim/resource.ts";
 import { ExclaimError } from "../errors.ts";
-import type { RuleOption, SettlePolicy } from "../settle/policy.ts";
+import type { ContentionRule, DeliveryPolicy, RuleOption, SettlePolicy } from "../settle/policy.ts";
 
 /** What is used of a BullMQ `Job`, of either major and of a sandboxed processor. */
 export interface BullmqJob {
@@ -31,19 +33,51 @@ export interface BullmqClaimOptions<J, R extends object> extends ClaimOptions, S
   readonly pick?: (job: J) => string;
 }
 
+/**
+ * How the jobs of a Worker claim the keys of a named resource.
+ * Shape: `J` is the job type of the handler.
+ */
+export interface BullmqResourceOptions<J> extends ResourceClaimOptions, DeliveryPolicy<J> {
+  /** What `exclaim.resource()` returns. */
+  readonly resource: Resource;
+  /** What only one job may work on at a time. Empty or missing: the job is dead-lettered, never run without a claim. */
+  readonly key: (job: J) => string;
+}
+
 /** The rule options. */
 const RULES = ["onContended", "onEmpty", "onTaken", "onLost"] as const;
 const DOABLE: readonly unknown[] = ["retry", "fail", "dead-letter", "complete"];
+const DOABLE_WHEN_CONTENDED: readonly unknown[] = [...DOABLE, "wait", "drop"];
+
 /** Throws CONFIG_INVALID when the worker is set up, instead of at the first job. */
-export function assertBullmqOptions<J, R extends object>(handler: unknown, options: BullmqClaimOptions<J, R>): void {
+export function assertBullmqOptions<J, R extends object>(
+  handler: unknown,
+  options: BullmqClaimOptions<J, R> | BullmqResourceOptions<J>,
+): void {
   assertConfig(typeof handler === "function", "the first argument must be the handler, the second the options");
   assertConfig(typeof options === "object" && options !== null, "the second argument must be the options");
+  if ("resource" in options) assertResourceOptions(options);
+  else assertPoolOptions(options);
+  assertPolicy(options);
+}
+
+function assertPoolOptions<J, R extends object>(options: BullmqClaimOptions<J, R>): void {
   assertConfig(typeof options.pool?.claim === "function", "pool must be what exclaim.pool() returns");
   assertConfig(typeof options.claimant === "function", "claimant must be a function of the job");
   for (const name of ["scope", "pick"] as const) {
     assertConfig(options[name] === undefined || typeof options[name] === "function", `${name} must be a function of the job`);
   }
   checkClaimOptions(options);
+}
+
+function assertResourceOptions<J>(options: BullmqResourceOptions<J>): void {
+  assertConfig(!("pool" in options), "give pool or resource, not both");
+  assertConfig(typeof options.resource?.claim === "function", "resource must be what exclaim.resource() returns");
+  assertConfig(typeof options.key === "function", "key must be a function of the job");
+  checkResourceOptions(options);
+}
+
+function assertPolicy<J>(options: SettlePolicy<J>): void {
   for (const name of RULES) assertRule(name, options[name]);
   const { maxDeferrals } = options;
   assertConfig(
@@ -52,14 +86,19 @@ export function assertBullmqOptions<J, R extends object>(handler: unknown, optio
   );
 }
 
-function assertRule<J>(name: string, rule: RuleOption<J> | undefined): void {
+function assertRule<J>(name: (typeof RULES)[number], rule: RuleOption<J, ContentionRule> | undefined): void {
   if (rule === undefined || typeof rule === "function") return;
-  assertConfig(DOABLE.includes(rule?.do), `${name}.do must be one of ${DOABLE.join(", ")}`);
-  if (rule.do !== "retry" || rule.delayMs === undefined) return;
-  assertConfig(
-    Number.isFinite(rule.delayMs) && rule.delayMs >= 0,
-    `${name}.delayMs must be a number of milliseconds, 0 or more`,
-  );
+  const doable = name === "onContended" ? DOABLE_WHEN_CONTENDED : DOABLE;
+  assertConfig(doable.includes(rule?.do), `${name}.do must be one of ${doable.join(", ")}`);
+  if (rule.do === "retry" && rule.delayMs !== undefined) assertMs(`${name}.delayMs`, rule.delayMs);
+  if (rule.do !== "wait") return;
+  assertMs(`${name}.upToMs`, rule.upToMs);
+  if (rule.otherwise !== undefined)
+    assertConfig(DOABLE.includes(rule.otherwise?.do), `${name}.otherwise.do must be one of ${DOABLE.join(", ")}`);
+}
+
+function assertMs(name: string, valueMs: number): void {
+  assertConfig(Number.isFinite(valueMs) && valueMs >= 0, `${name} must be a number of milliseconds, 0 or more`);
 }
 
 function assertConfig(holds: boolean, what: string): void {

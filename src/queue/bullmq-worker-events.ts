@@ -1,7 +1,6 @@
 import type { Outcome } from "../settle/outcome.ts";
-import { isUnidentified, wantedBy } from "./bullmq-claim-request.ts";
 import { judge, messageOf } from "./bullmq-control-errors.ts";
-import type { BullmqClaimOptions, BullmqJob } from "./bullmq-options.ts";
+import type { BullmqJob } from "./bullmq-options.ts";
 import type { RunningClaims } from "./bullmq-running.ts";
 import { type BullmqWorker, reportTo } from "./bullmq-worker.ts";
 
@@ -9,15 +8,16 @@ import { type BullmqWorker, reportTo } from "./bullmq-worker.ts";
  * What a processor learns only from its Worker's events: that a job lock was lost, and that a job has failed for good without
  * the processor having been asked (stalled too often, picked up too often).
  */
-export class WorkerEvents<J extends BullmqJob, R extends object> {
-  readonly #options: BullmqClaimOptions<J, R>;
+export class WorkerEvents<J extends BullmqJob> {
+  readonly #giveUp: (job: J) => Promise<void>;
   readonly #running: RunningClaims;
   readonly #listening = new WeakSet<object>();
   /** Jobs whose claim is as it shall stay: the engine knew that it was the end. */
   readonly #dealtWith = new WeakSet<object>();
 
-  constructor(options: BullmqClaimOptions<J, R>, running: RunningClaims) {
-    this.#options = options;
+  /** `giveUp`: for a job that BullMQ has given up without asking. */
+  constructor(giveUp: (job: J) => Promise<void>, running: RunningClaims) {
+    this.#giveUp = giveUp;
     this.#running = running;
   }
 
@@ -39,18 +39,6 @@ export class WorkerEvents<J extends BullmqJob, R extends object> {
   /** Notes what came of a call. `handled`: the handler ran. */
   note(job: J, outcome: Outcome, handled: boolean, lastAttempt: boolean): void {
     if (isDealtWith(outcome, handled, lastAttempt)) this.#dealtWith.add(job);
-  }
-
-  async #giveUp(job: J): Promise<void> {
-    if (job.id === undefined) return;
-    const onGiveUp = this.#options.onGiveUp ?? "keep";
-    try {
-      const { claimant, scope } = wantedBy(job, this.#options);
-      await this.#options.pool.giveUp({ claimant, ...(scope === undefined ? {} : { scope }), messageId: job.id, onGiveUp });
-    } catch (error) {
-      // A job that names no claimant never had a claim.
-      if (!isUnidentified(error)) throw error;
-    }
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * `withClaim` for BullMQ: an existing `Worker`, of BullMQ 5 or 6, on Redis or on PostgreSQL, runs its handler with one claimed row.
  *
- * A job becomes a claim request (`bullmq-claim-request.ts`), the outcome a disposition (`settle/decide.ts`), and the disposition
+ * A job becomes a claim of a pool's row or of a resource's key (`bullmq-target.ts`), the outcome a disposition (`settle/decide.ts`), and the disposition
  * what BullMQ understands:
  * - complete: the result is returned
  * - retry: `job.moveToDelayed`, then an error named DelayedError; no attempt is burned
@@ -14,15 +14,16 @@ import type { Claim } from "../claim/claim.ts";
 import { ExclaimError } from "../errors.ts";
 import { decide } from "../settle/decide.ts";
 import type { Outcome } from "../settle/outcome.ts";
-import { claimOptionsOf, wantedBy } from "./bullmq-claim-request.ts";
+import type { Disposition, SettlePolicy } from "../settle/policy.ts";
 import { DelayedError, judge, messageOf, throwable, UnrecoverableError } from "./bullmq-control-errors.ts";
-import { assertBullmqOptions, type BullmqClaimOptions, type BullmqJob } from "./bullmq-options.ts";
+import { assertBullmqOptions, type BullmqClaimOptions, type BullmqJob, type BullmqResourceOptions } from "./bullmq-options.ts";
 import { Outages } from "./bullmq-outages.ts";
 import { jobLockLoss, RunningClaims } from "./bullmq-running.ts";
+import { type ClaimTarget, poolTarget, resourceTarget } from "./bullmq-target.ts";
 import { type BullmqWorker, isWorker, reportTo, workerOf } from "./bullmq-worker.ts";
 import { WorkerEvents } from "./bullmq-worker-events.ts";
 
-export type { BullmqClaimOptions, BullmqJob, BullmqWorker };
+export type { BullmqClaimOptions, BullmqJob, BullmqResourceOptions, BullmqWorker };
 
 /**
  * A job that is put off waits at least this long, whatever a rule says, so that no rule can make a hot loop. Rules should say more:
@@ -57,12 +58,30 @@ export interface ClaimProcessor<J, T> {
 export function withClaim<J extends BullmqJob = never, T = unknown, R extends object = Record<string, unknown>>(
   handler: (job: J, claim: Claim<R>) => Promise<T>,
   options: BullmqClaimOptions<NoInfer<J>, R>,
+): ClaimProcessor<J, T>;
+/** The same for a named resource: the handler runs while no other job works on the key. */
+export function withClaim<J extends BullmqJob = never, T = unknown>(
+  handler: (job: J, claim: Claim<undefined>) => Promise<T>,
+  options: BullmqResourceOptions<NoInfer<J>>,
+): ClaimProcessor<J, T>;
+export function withClaim<J extends BullmqJob, T, R extends object>(
+  handler: ((job: J, claim: Claim<R>) => Promise<T>) & ((job: J, claim: Claim<undefined>) => Promise<T>),
+  options: BullmqClaimOptions<J, R> | BullmqResourceOptions<J>,
 ): ClaimProcessor<J, T> {
   assertBullmqOptions(handler, options);
-  const { pool } = options;
+  return "resource" in options
+    ? claimProcessor<J, T, undefined>(handler, resourceTarget(options), options)
+    : claimProcessor<J, T, R>(handler, poolTarget(options), options);
+}
+
+function claimProcessor<J extends BullmqJob, T, R>(
+  handler: (job: J, claim: Claim<R>) => Promise<T>,
+  target: ClaimTarget<J, R>,
+  policy: SettlePolicy<J>,
+): ClaimProcessor<J, T> {
   const running = new RunningClaims();
-  const events = new WorkerEvents(options, running);
-  const claimFor = claiming(handler, options, events);
+  const events = new WorkerEvents<J>((job) => target.giveUp(job), running);
+  const claimFor = claiming(handler, target, events);
   const outages = new Outages();
 
   async function processor(this: unknown, job: J, token?: string, signal?: AbortSignal): Promise<T> {
@@ -70,10 +89,7 @@ export function withClaim<J extends BullmqJob = never, T = unknown, R extends ob
     if (worker !== undefined) events.listen(worker);
     const run = running.begin({ jobId: job.id, token, worker }, signal);
     try {
-      const { claimant, outcome } = await claimFor(job, run.signal);
-      const { attemptsMade } = job;
-      const context = { message: job, outcome, claimant, deferrals: deferralsOf(job), attemptsMade };
-      const disposition = decide(outcome, options, context, pool.jitter());
+      const disposition = await dispositionOf(job, run.signal);
       switch (disposition.do) {
         case "complete":
           outages.over();
@@ -93,6 +109,15 @@ export function withClaim<J extends BullmqJob = never, T = unknown, R extends ob
     }
   }
 
+  async function dispositionOf(job: J, signal: AbortSignal): Promise<Disposition> {
+    const facts = { message: job, deferrals: deferralsOf(job), attemptsMade: job.attemptsMade };
+    const first = await claimFor(job, signal, 0);
+    const disposition = decide(first.outcome, policy, { ...facts, ...first }, target.jitter());
+    if (disposition.do !== "wait") return disposition;
+    const second = await claimFor(job, signal, disposition.waitMs);
+    return decide(second.outcome, policy, { ...facts, ...second }, target.jitter(), true);
+  }
+
   function watch(worker: BullmqWorker<J>): void {
     if (!isWorker<J>(worker)) throw new ExclaimError("CONFIG_INVALID", "watch(worker): give it this processor's Worker");
     events.listen(worker);
@@ -102,24 +127,22 @@ export function withClaim<J extends BullmqJob = never, T = unknown, R extends ob
 }
 
 /** The claim of one job, as a function that does not throw: whatever goes wrong is an outcome. */
-function claiming<J extends BullmqJob, T, R extends object>(
+function claiming<J extends BullmqJob, T, R>(
   handler: (job: J, claim: Claim<R>) => Promise<T>,
-  options: BullmqClaimOptions<J, R>,
-  events: WorkerEvents<J, R>,
+  target: ClaimTarget<J, R>,
+  events: WorkerEvents<J>,
 ) {
-  const sameForAll = claimOptionsOf(options);
-  return async (job: J, signal: AbortSignal): Promise<{ claimant: string; outcome: Outcome<T> }> => {
+  return async (job: J, signal: AbortSignal, waitMs: number): Promise<{ claimant: string; outcome: Outcome<T> }> => {
     const lastAttempt = job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
     let claimant = "";
     const run = runOf(handler, job);
     let outcome: Outcome<T>;
     try {
-      const wanted = wantedBy(job, options);
-      claimant = wanted.claimant;
+      claimant = target.claimantOf(job);
       const messageId = job.id === undefined ? {} : { messageId: job.id };
+      const wait = waitMs === 0 ? {} : { waitMs };
       const verdict = (error: unknown) => (jobLockLoss(signal) === undefined ? judge(error) : "pause");
-      const request = { ...sameForAll, ...wanted, ...messageId, signal, lastAttempt, judge: verdict };
-      outcome = await options.pool.claim(request, run.handle);
+      outcome = await target.claim(job, { ...messageId, ...wait, signal, lastAttempt, judge: verdict }, run.handle);
     } catch (error) {
       outcome = { status: "failed", error };
     }
@@ -134,7 +157,7 @@ function claiming<J extends BullmqJob, T, R extends object>(
 }
 
 /** One run of the handler, and what is to be known of it afterwards. */
-function runOf<J, T, R extends object>(handler: (job: J, claim: Claim<R>) => Promise<T>, job: J) {
+function runOf<J, T, R>(handler: (job: J, claim: Claim<R>) => Promise<T>, job: J) {
   const run = {
     hasStarted: false,
     thrown: undefined as unknown,

@@ -1,6 +1,6 @@
 import { ExclaimError, isExclaimError } from "../errors.ts";
 import type { Outcome } from "./outcome.ts";
-import type { Disposition, Rule, RuleContext, RuleOption, SettlePolicy } from "./policy.ts";
+import type { ClaimAgain, ContentionRule, Disposition, Rule, RuleContext, RuleOption, SettlePolicy } from "./policy.ts";
 
 export const DEFAULT_MAX_DEFERRALS = 10_000;
 export const MIN_RETRY_MS = 250;
@@ -13,28 +13,55 @@ const SHORT_HINT_DOUBLINGS = 4;
 const PASSING = ["LOCK_UNREACHABLE", "DATABASE_UNREACHABLE", "SCHEMA_OUTDATED", "CLOSED"] as const;
 
 /** Faults of the message or of the program that another attempt cannot mend. */
-const HOPELESS = ["CLAIMANT_MISSING", "CLAIMANT_INVALID", "SCOPE_INVALID", "PICK_INVALID", "RESULT_NOT_SERIALIZABLE"] as const;
+const HOPELESS = [
+  "CLAIMANT_MISSING",
+  "CLAIMANT_INVALID",
+  "SCOPE_INVALID",
+  "PICK_INVALID",
+  "KEY_MISSING",
+  "KEY_INVALID",
+  "RESULT_NOT_SERIALIZABLE",
+] as const;
 
 /**
  * Turns an outcome into what the broker is told. Pure: the same arguments give the same disposition.
- * `fraction` in [0, 1) is the caller's chance, used as jitter.
+ * `fraction` in [0, 1) is the caller's chance, used as jitter. `hasWaited`: the outcome is that of a claim that waited as a rule said.
  */
-export function decide<M>(outcome: Outcome, policy: SettlePolicy<M>, context: RuleContext<M>, fraction: number): Disposition {
+export function decide<M>(
+  outcome: Outcome,
+  policy: SettlePolicy<M>,
+  context: RuleContext<M>,
+  fraction: number,
+): Disposition | ClaimAgain;
+export function decide<M>(
+  outcome: Outcome,
+  policy: SettlePolicy<M>,
+  context: RuleContext<M>,
+  fraction: number,
+  hasWaited: true,
+): Disposition;
+export function decide<M>(
+  outcome: Outcome,
+  policy: SettlePolicy<M>,
+  context: RuleContext<M>,
+  fraction: number,
+  hasWaited = false,
+): Disposition | ClaimAgain {
   switch (outcome.status) {
     case "completed":
     case "replayed":
       return { do: "complete", result: outcome.result };
     case "contended":
-      return bounded(policy.onContended ?? { do: "retry" }, "contended: another delivery works for this claimant");
+      return contended(chosen(policy.onContended ?? { do: "retry" }));
     case "empty":
-      return bounded(policy.onEmpty ?? { do: "fail" }, "empty: the pool has no free row");
+      return bounded(chosen(policy.onEmpty ?? { do: "fail" }), "empty: the pool has no free row");
     case "taken":
       return bounded(
-        policy.onTaken ?? { do: "fail" },
+        chosen(policy.onTaken ?? { do: "fail" }),
         "taken: the picked row is not free: somebody has it, or where does not hold",
       );
     case "lost":
-      return bounded(policy.onLost ?? { do: "retry" }, outcome.error.message, outcome.error);
+      return bounded(chosen(policy.onLost ?? { do: "retry" }), outcome.error.message, outcome.error);
     case "failed":
       if (isPassing(outcome.error)) return putOff(outcome.error);
       if (HOPELESS.some((code) => isExclaimError(outcome.error, code))) return { do: "dead-letter", error: outcome.error };
@@ -45,8 +72,18 @@ export function decide<M>(outcome: Outcome, policy: SettlePolicy<M>, context: Ru
     return { do: "retry", delayMs: backoffMs(context.deferrals, fraction), error };
   }
 
-  function bounded(option: RuleOption<M>, reason: string, error?: unknown): Disposition {
-    const rule = typeof option === "function" ? option(context) : option;
+  function chosen<R>(option: RuleOption<M, R>): R {
+    return typeof option === "function" ? (option as (context: RuleContext<M>) => R)(context) : option;
+  }
+
+  function contended(rule: ContentionRule): Disposition | ClaimAgain {
+    const reason = "contended: another delivery is at work, or it is too early for the next";
+    if (rule?.do === "drop") return { do: "complete", result: undefined };
+    if (rule?.do !== "wait") return bounded(rule, reason);
+    return hasWaited ? bounded(rule.otherwise ?? { do: "retry" }, reason) : { do: "wait", waitMs: rule.upToMs };
+  }
+
+  function bounded(rule: Rule, reason: string, error?: unknown): Disposition {
     switch (rule?.do) {
       case "complete":
         return { do: "complete", result: rule.result };
@@ -65,11 +102,16 @@ export function decide<M>(outcome: Outcome, policy: SettlePolicy<M>, context: Ru
           do: "fail",
           error: new ExclaimError(
             "CONFIG_INVALID",
-            `the rule for "${outcome.status}" gave no disposition: return { do: "retry" | "fail" | "dead-letter" | "complete" }`,
+            `the rule for "${outcome.status}" gave no disposition: return { do: ${doable(outcome)} }`,
           ),
         };
     }
   }
+}
+
+function doable(outcome: Outcome): string {
+  const all = ["retry", "fail", "dead-letter", "complete", ...(outcome.status === "contended" ? ["wait", "drop"] : [])];
+  return all.map((name) => `"${name}"`).join(" | ");
 }
 
 function isPassing(error: unknown): boolean {
@@ -84,6 +126,8 @@ function refusal(reason: string, claimant: string, cause?: unknown): ExclaimErro
 function retryDelayMs(rule: Extract<Rule, { do: "retry" }>, outcome: Outcome, deferrals: number, fraction: number): number {
   if (rule.delayMs !== undefined) return rule.delayMs;
   if (outcome.status !== "contended" || outcome.retryAfterMs <= 0) return backoffMs(deferrals, fraction);
+  // Nobody is in the way, so nothing is gained by coming sooner and the beat is lost by coming later.
+  if (outcome.tooEarly === true) return Math.ceil(outcome.retryAfterMs);
   // A short hint says that a row is locked this moment, by whom and for how long nobody knows: come back soon, but not for ever.
   if (outcome.retryAfterMs < MIN_RETRY_MS) return backoffMs(Math.min(deferrals, SHORT_HINT_DOUBLINGS), fraction);
   return Math.ceil(Math.min(backoffMs(deferrals, fraction), outcome.retryAfterMs + MIN_RETRY_MS * fraction));

@@ -11,12 +11,26 @@ export type Disposition =
   /** Never deliver again; kept where failed messages are kept, with the reason. */
   | { readonly do: "dead-letter"; readonly error: unknown };
 
+/** Not settled yet: claim once more, waiting up to `waitMs`, and decide on what comes of that. */
+export interface ClaimAgain {
+  readonly do: "wait";
+  readonly waitMs: number;
+}
+
 /** A disposition as a user writes it. */
 export type Rule =
   | { readonly do: "retry" /** @default backoff with jitter, 250 ms to 30 s */; readonly delayMs?: number }
   | { readonly do: "fail"; readonly reason?: string }
   | { readonly do: "dead-letter"; readonly reason?: string }
   | { readonly do: "complete"; readonly result?: unknown };
+
+/** What may be done about contention, beside the rules for all outcomes. */
+export type ContentionRule =
+  | Rule
+  /** Wait here, with the message unsettled, for at most this long; else do `otherwise`. */
+  | { readonly do: "wait"; readonly upToMs: number /** @default { do: "retry" } */; readonly otherwise?: Rule }
+  /** Somebody works on it, and that is enough: the message is done. */
+  | { readonly do: "drop" };
 
 /** What a rule may depend on. */
 export interface RuleContext<M> {
@@ -29,16 +43,12 @@ export interface RuleContext<M> {
   readonly attemptsMade: number;
 }
 
-export type RuleOption<M> = Rule | ((context: RuleContext<M>) => Rule);
+export type RuleOption<M, R = Rule> = R | ((context: RuleContext<M>) => R);
 
-/** What becomes of a delivery by its outcome. */
-export interface SettlePolicy<M> {
-  /** Somebody else works on the claimant's row. @default { do: "retry" } */
-  readonly onContended?: RuleOption<M>;
-  /** The pool has no free row. @default { do: "fail" } */
-  readonly onEmpty?: RuleOption<M>;
-  /** The picked row is somebody else's. @default { do: "fail" } */
-  readonly onTaken?: RuleOption<M>;
+/** What becomes of a delivery by its outcome, whatever it claims. */
+export interface DeliveryPolicy<M> {
+  /** Somebody else works for the claimant or on the key, or the key's interval is not over. @default { do: "retry" } */
+  readonly onContended?: RuleOption<M, ContentionRule>;
   /** The lease was lost while the handler ran. @default { do: "retry" } */
   readonly onLost?: RuleOption<M>;
   /**
@@ -48,4 +58,12 @@ export interface SettlePolicy<M> {
    * @default 10_000
    */
   readonly maxDeferrals?: number;
+}
+
+/** The same for a pool, which can have nothing to give. */
+export interface SettlePolicy<M> extends DeliveryPolicy<M> {
+  /** The pool has no free row. @default { do: "fail" } */
+  readonly onEmpty?: RuleOption<M>;
+  /** The picked row is somebody else's. @default { do: "fail" } */
+  readonly onTaken?: RuleOption<M>;
 }

@@ -4,6 +4,7 @@ import { isExclaimError } from "../../src/errors.ts";
 import { EventSource } from "../../src/events.ts";
 import type { Row } from "../../src/ledger/ledger.ts";
 import { type MemoryLedger, memoryLedger } from "../../src/ledger/memory.ts";
+import { type MemoryResources, memoryResources } from "../../src/ledger/memory-resources.ts";
 import type { PoolDefinition } from "../../src/ledger/pool-definition.ts";
 import type { LockBackend } from "../../src/lock/lock.ts";
 import { memoryLock } from "../../src/lock/memory.ts";
@@ -25,7 +26,10 @@ export interface EngineInMemory {
   readonly rows: Row[];
   readonly engine: Engine;
   readonly vouchers: Pool<Voucher>;
-  /** A second process over the same ledger and lock. */
+  /** What the ledger remembers of named resources. */
+  readonly resources: MemoryResources;
+  /** A second process over the same ledger and lock, and its pool. */
+  otherEngine(): Engine;
   otherProcess(): Pool<Voucher>;
 }
 
@@ -46,7 +50,9 @@ export function openEngine(
   const ledger = options.ledger?.(inner) ?? inner;
   const lock = options.lock === false || options.lock === undefined ? memoryLock({ clock }) : options.lock;
   const events = new EventSource();
-  const ports = { clock, random: systemRandom, ledger, events, ttlMs: TTL_MS, lock: options.lock === false ? undefined : lock };
+  const resourceLedger = memoryResources({ clock });
+  const outerLock = options.lock === false ? undefined : lock;
+  const ports = { clock, random: systemRandom, ledger, resourceLedger, events, ttlMs: TTL_MS, lock: outerLock };
   const definition: PoolDefinition = { table: "voucher_item", ownerColumn: "user_id" };
   const engine = createEngine(ports);
   return {
@@ -57,6 +63,8 @@ export function openEngine(
     rows: table,
     engine,
     vouchers: engine.pool<Voucher>(definition),
+    resources: resourceLedger,
+    otherEngine: () => createEngine({ ...ports, ledger: inner }),
     otherProcess: () => createEngine({ ...ports, ledger: inner }).pool<Voucher>(definition),
   };
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { trustedUntilMs } from "../../src/lease/lease.ts";
 import { ExclaimError, isExclaimError } from "../../src/errors.ts";
+import { trustedUntilMs } from "../../src/lease/lease.ts";
 import type { LockBackend } from "../../src/lock/lock.ts";
 import { settle } from "../support/manual-clock.ts";
 import { gate, openEngine, TTL_MS, thrownCode } from "./engine-in-memory.ts";

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { ExclaimError, type ExclaimErrorCode } from "../../src/errors.ts";
 import { decide } from "../../src/settle/decide.ts";
 import type { Outcome } from "../../src/settle/outcome.ts";
-import type { Disposition, SettlePolicy } from "../../src/settle/policy.ts";
+import type { ClaimAgain, Disposition, SettlePolicy } from "../../src/settle/policy.ts";
 
 const NO_CHANCE = 0;
 const MOST_CHANCE = 0.999_999;
@@ -19,12 +19,17 @@ describe("a disposition", () => {
     expect((settle({ status: "failed", error }) as { error: unknown }).error).toBe(error);
   });
 
-  it.each(["CLAIMANT_MISSING", "CLAIMANT_INVALID", "SCOPE_INVALID", "PICK_INVALID", "RESULT_NOT_SERIALIZABLE"] as const)(
-    "of %s is dead-letter: another attempt cannot mend it",
-    (code) => {
-      expect(settle({ status: "failed", error: fault(code) }).do).toBe("dead-letter");
-    },
-  );
+  it.each([
+    "CLAIMANT_MISSING",
+    "CLAIMANT_INVALID",
+    "SCOPE_INVALID",
+    "PICK_INVALID",
+    "KEY_MISSING",
+    "KEY_INVALID",
+    "RESULT_NOT_SERIALIZABLE",
+  ] as const)("of %s is dead-letter: another attempt cannot mend it", (code) => {
+    expect(settle({ status: "failed", error: fault(code) }).do).toBe("dead-letter");
+  });
 
   it.each(["LOCK_UNREACHABLE", "DATABASE_UNREACHABLE", "SCHEMA_OUTDATED", "CLOSED"] as const)(
     "of %s before the handler ran is retry, however often the message was put off",
@@ -106,11 +111,40 @@ describe("a disposition", () => {
   });
 });
 
-function settle(outcome: Outcome, policy: SettlePolicy<string> = {}, deferrals = 0, fraction = 0.5): Disposition {
+describe("a disposition of contention", () => {
+  const held: Outcome = { status: "contended", retryAfterMs: 60_000 };
+
+  // Planted: backoff and jitter for what is only too early; this test failed.
+  it("that is only too early comes back at the very moment that it is not, however often it was put off", () => {
+    const early: Outcome = { status: "contended", retryAfterMs: 9_876.2, tooEarly: true };
+
+    expect([0, 5, 500].map((deferrals) => delayOf(settle(early, {}, deferrals, MOST_CHANCE)))).toEqual([9_877, 9_877, 9_877]);
+  });
+
+  it("may be to wait first, and then what the rule says, which is to retry unless it says more", () => {
+    const wait = { do: "wait", upToMs: 5_000 } as const;
+
+    expect(settle(held, { onContended: wait })).toEqual({ do: "wait", waitMs: 5_000 });
+    expect(settleAfterWait(held, { onContended: wait }).do).toBe("retry");
+    expect(settleAfterWait(held, { onContended: { ...wait, otherwise: { do: "dead-letter" } } }).do).toBe("dead-letter");
+    expect(settleAfterWait(held, { onContended: () => wait }).do).toBe("retry");
+    expect(settleAfterWait({ status: "completed", result: 1 }, { onContended: wait })).toEqual({ do: "complete", result: 1 });
+  });
+
+  it("may be to drop the message, which is done then", () => {
+    expect(settle(held, { onContended: { do: "drop" } })).toEqual({ do: "complete", result: undefined });
+  });
+});
+
+function settleAfterWait(outcome: Outcome, policy: SettlePolicy<string>): Disposition {
+  return decide(outcome, policy, { message: "job", outcome, claimant: "7", deferrals: 0, attemptsMade: 1 }, 0.5, true);
+}
+
+function settle(outcome: Outcome, policy: SettlePolicy<string> = {}, deferrals = 0, fraction = 0.5): Disposition | ClaimAgain {
   return decide(outcome, policy, { message: "job", outcome, claimant: "7", deferrals, attemptsMade: 1 }, fraction);
 }
 
-function delayOf(disposition: Disposition): number {
+function delayOf(disposition: Disposition | ClaimAgain): number {
   return disposition.do === "retry" ? disposition.delayMs : Number.NaN;
 }
 

@@ -1,0 +1,42 @@
+import { ExclaimError } from "../errors.ts";
+import type { ClaimSubject } from "../events.ts";
+import { throwIfAborted } from "../lease/sleep.ts";
+import type { Outcome } from "../settle/outcome.ts";
+import type { EngineParts } from "./engine-parts.ts";
+
+/** One delivery as the engine counts and reports it. */
+export interface Delivery<T> {
+  readonly subject: ClaimSubject;
+  readonly handler: unknown;
+  readonly signal: AbortSignal | undefined;
+  deliver(): Promise<Outcome<T>>;
+}
+
+/** Counts a delivery as running, makes an outcome of whatever is thrown, and tells how it ended. Never throws. */
+export async function deliver<T>(parts: EngineParts, delivery: Delivery<T>): Promise<Outcome<T>> {
+  const outcome = await counted(parts, delivery);
+  const error = "error" in outcome ? { error: outcome.error } : {};
+  parts.events.emit("claim:ended", { ...delivery.subject, status: outcome.status, ...error });
+  return outcome;
+}
+
+async function counted<T>(parts: EngineParts, { handler, signal, deliver }: Delivery<T>): Promise<Outcome<T>> {
+  const done = parts.holding.running.enter();
+  try {
+    // A caller that gave up before it began must not be given anything.
+    throwIfAborted(signal === undefined ? [parts.holding.closing] : [parts.holding.closing, signal]);
+    if (typeof handler !== "function") {
+      throw new ExclaimError("CONFIG_INVALID", "claim(request, handler): the handler is not a function");
+    }
+    return await deliver();
+  } catch (error) {
+    return { status: "failed", error };
+  } finally {
+    done();
+  }
+}
+
+/** A name from a message, as it may stand in an event. */
+export function nameOf(given: unknown): string {
+  return typeof given === "string" ? given.slice(0, 128) : "";
+}

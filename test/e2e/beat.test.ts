@@ -1,0 +1,110 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createExclaim } from "../../src/claim/create-exclaim.ts";
+import { eventually } from "../support/eventually.ts";
+import { type FreshDatabase, freshDatabase } from "../support/postgres.ts";
+import { ROOT } from "../support/source-files.ts";
+
+const BEAT_MS = 100;
+const TTL_MS = 1_500;
+
+interface Start {
+  readonly token: number;
+  readonly pid: number;
+  readonly resumed: boolean;
+  readonly atMs: number;
+}
+
+describe("a beat across processes", () => {
+  let database: FreshDatabase;
+  const pods: ChildProcess[] = [];
+
+  beforeEach(async () => {
+    database = await freshDatabase();
+    await createExclaim({ database: database.pool }).migrate();
+    await database.pool.query("create table beat (token bigint, pid int, resumed boolean, at timestamptz)");
+  });
+
+  afterEach(async () => {
+    for (const pod of pods) pod.kill("SIGKILL");
+    await Promise.all(
+      pods.splice(0).map((pod) => (pod.exitCode === null && pod.signalCode === null ? once(pod, "exit") : undefined)),
+    );
+    await database.drop();
+  });
+
+  function startPod(hangsAtToken = 0): ChildProcess {
+    const args = [
+      "--import",
+      "tsx",
+      "test/e2e/beat-pod.ts",
+      database.url,
+      String(BEAT_MS),
+      String(TTL_MS),
+      String(hangsAtToken),
+    ];
+    const pod = spawn(process.execPath, args, { cwd: ROOT, stdio: "ignore" });
+    pods.push(pod);
+    return pod;
+  }
+
+  const starts = async (): Promise<Start[]> => {
+    const columns = `token::int, pid, resumed, extract(epoch from at)::float8 * 1000 as "atMs"`;
+    return (await database.pool.query(`select ${columns} from beat order by at`)).rows;
+  };
+
+  const startsOnceThereAre = (count: number): Promise<Start[]> =>
+    eventually(
+      async () => {
+        const all = await starts();
+        if (all.length < count) throw new Error(`${all.length} starts`);
+        return all;
+      },
+      { timeoutMs: 60_000, what: `${count} starts` },
+    );
+
+  // Planted: the next beat counted from the start of the one before, which gains a few ms each time; this test failed.
+  it("starts over 100 times without drift, each start once, whichever of three processes is there first", async () => {
+    for (let index = 0; index < 3; index += 1) startPod();
+
+    const all = await startsOnceThereAre(110);
+
+    // By how much each lies beside the grid of one in the middle; a drift of a ms a beat would be 50 ms over the half of them.
+    const middleAtMs = all[55]?.atMs ?? Number.NaN;
+    const asideMs = all.map(({ atMs }) => modulo(atMs - middleAtMs + BEAT_MS / 2) - BEAT_MS / 2);
+    const driftMs = median(asideMs.slice(-30)) - median(asideMs.slice(5, 35));
+    expect(Math.abs(driftMs)).toBeLessThan(25);
+    expect(new Set(all.map(({ token }) => token)).size).toBe(all.length);
+  });
+
+  it("moves to another process within a beat and a ttl when the one that ran it is killed in the middle", async () => {
+    const doomed = startPod(5);
+    await startsOnceThereAre(5);
+    startPod();
+    startPod();
+
+    const killed = once(doomed, "exit");
+    doomed.kill("SIGKILL");
+    await killed;
+    const killedAtMs = Number(
+      (await database.pool.query("select extract(epoch from clock_timestamp()) * 1000 as ms")).rows[0].ms,
+    );
+    const all = await startsOnceThereAre(6);
+
+    const next = all.find(({ token }) => token === 6);
+    expect(next).toMatchObject({ resumed: true });
+    expect(next?.pid).not.toBe(doomed.pid);
+    // Beside a beat and a ttl, the time that a new pod takes to come up on a busy machine.
+    expect((next?.atMs ?? Number.NaN) - killedAtMs).toBeLessThan(BEAT_MS + TTL_MS + 5_000);
+  });
+});
+
+function modulo(ms: number): number {
+  return ((ms % BEAT_MS) + BEAT_MS) % BEAT_MS;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+}
