@@ -4,8 +4,9 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createExclaim, DEFAULT_DRAIN_MS, DEFAULT_SCHEMA, DEFAULT_TTL_MS, type Exclaim } from "../src/claim/create-exclaim.ts";
 import type { Pool } from "../src/claim/pool.ts";
 import { DEFAULT_MAX_DEFERRALS } from "../src/settle/decide.ts";
+import { capabilityTable, listedBackends } from "./lock/capability-table.ts";
 import { type FreshDatabase, freshDatabase } from "./support/postgres.ts";
-import { ROOT } from "./support/source-files.ts";
+import { ROOT, sourceFiles } from "./support/source-files.ts";
 
 const README = readFileSync(join(ROOT, "README.md"), "utf8");
 
@@ -50,6 +51,21 @@ describe("the README's SQL", () => {
     ]);
   });
 
+  it("forgets the keys of resources that are idle, and lets one that comes back start above", async () => {
+    await exclaim.resource("order").claim({ key: "42" }, async () => {});
+    await database.pool.query(
+      "update exclaim.leases set taken_at = taken_at - interval '91 days', ended_at = ended_at - interval '91 days'",
+    );
+
+    const forget = /`(select exclaim\.forget_leases\([^`]*\))`/.exec(README)?.[1] ?? "";
+    await database.pool.query(forget);
+    const { rows } = await database.pool.query("select key from exclaim.leases");
+    const next = await exclaim.resource("order").claim({ key: "42" }, async (claim) => String(claim.token));
+
+    expect(rows).toEqual([]);
+    expect(next).toEqual({ status: "completed", result: "2" });
+  });
+
   it("makes an index on what is free", async () => {
     await database.pool.query(sqlUnder("## Install"));
 
@@ -64,6 +80,20 @@ describe("the README's defaults", () => {
     expect(row("`ttlMs`")).toContain(grouped(DEFAULT_TTL_MS));
     expect(row("`maxDeferrals`")).toContain(grouped(DEFAULT_MAX_DEFERRALS));
     expect(README).toContain(`exclaim.close({ drainMs: ${grouped(DEFAULT_DRAIN_MS)} })`);
+  });
+});
+
+describe("the README's table of locks", () => {
+  it("says what the back-ends say of themselves (npm run readme writes it)", () => {
+    expect(README).toContain(`<!-- lock table -->\n\n${capabilityTable()}\n\n<!-- end of lock table -->`);
+  });
+
+  it("has every back-end there is", () => {
+    const all = sourceFiles("src/lock").flatMap(({ path, text }) =>
+      [...text.matchAll(/^export function (\w+)\([^;]*?\): LockBackend \{/gm)].map(([, name]) => `${path} ${name}`),
+    );
+
+    expect([...new Set(listedBackends())].sort()).toEqual(all.sort());
   });
 });
 

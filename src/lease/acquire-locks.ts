@@ -36,10 +36,12 @@ export async function acquireLocks(ports: AcquireLocksPorts, wish: LocksWish): P
   const endMs = ports.clock.now() + wish.waitMs;
   const keys = [...new Set(wish.keys)].sort();
   const hold = new LockHold(ports, keys);
+  // A key that is lost while others are waited for cannot be had back: the wait is over then.
+  const signals = [...wish.signals, hold.signal];
   try {
     for (const key of keys) {
       const waitMs = Math.max(0, endMs - ports.clock.now());
-      const answer = await ports.taker.take({ ...wish, key, waitMs });
+      const answer = await ports.taker.take({ ...wish, key, waitMs, signals });
       if (answer.lock === null) {
         await hold.release();
         return { status: "contended", retryAfterMs: answer.retryAfterMs, [Symbol.asyncDispose]: async () => {} };

@@ -33,7 +33,7 @@ export class Holding {
     this.#ports = ports;
     this.keeper = new LeaseKeeper(ports);
     this.running = new Running(ports.clock);
-    this.taker = lock === undefined ? undefined : new LockTaker({ ...ports, lock });
+    this.taker = lock === undefined ? undefined : new LockTaker({ ...ports, lock, running: this.running });
   }
 
   /** Aborts as soon as `close` is called: nothing new may begin, and nobody waits any more. */

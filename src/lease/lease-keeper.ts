@@ -3,9 +3,12 @@ import type { EventSource } from "../events.ts";
 import type { Guard, Renewal, Renewer } from "./guard.ts";
 import type { Lease } from "./lease.ts";
 
-/** A guard is renewed at a third of its ttl; after a failure at a twelfth, so that there is time for several more. */
+/** A guard is renewed at a third of its ttl; after a failure a twelfth later, so that there is time for several more. */
 const RENEWALS_PER_TTL = 3;
 const RETRIES_PER_TTL = 12;
+
+/** A renewal that is not answered after a sixth of the ttl is sent once more: the deadline does not wait for it. */
+const SILENCES_PER_TTL = 6;
 
 export interface LeaseKeeperPorts {
   readonly clock: Clock;
@@ -16,7 +19,8 @@ interface Kept {
   readonly lease: Lease;
   readonly guard: Guard;
   renewAtMs: number;
-  renewing: boolean;
+  /** A renewal is under way; `renewAtMs` is when the next one is sent if it is not answered. */
+  isAsked: boolean;
 }
 
 /**
@@ -40,7 +44,7 @@ export class LeaseKeeper {
     const renewAtMs = sentAtMs + guard.ttlMs / RENEWALS_PER_TTL;
     const kept = this.#kept.get(lease) ?? [];
     this.#kept.set(lease, kept);
-    kept.push({ lease, guard, renewAtMs, renewing: false });
+    kept.push({ lease, guard, renewAtMs, isAsked: false });
     this.#wakeBy(Math.min(renewAtMs, lease.untilMs));
   }
 
@@ -54,7 +58,7 @@ export class LeaseKeeper {
     const renewAtMs = this.#ports.clock.now();
     this.#kept.set(
       lease,
-      lease.guards.map((guard) => ({ lease, guard, renewAtMs, renewing: false })),
+      lease.guards.map((guard) => ({ lease, guard, renewAtMs, isAsked: false })),
     );
     this.#wakeBy(renewAtMs);
   }
@@ -84,14 +88,16 @@ export class LeaseKeeper {
       }
       next = Math.min(next, lease.untilMs);
       for (const kept of guards) {
-        if (kept.renewing) continue;
         // What falls due within the next pause is renewed now, so that guards won at different moments come to share one call.
-        if (kept.renewAtMs <= now + kept.guard.ttlMs / RETRIES_PER_TTL) {
-          kept.renewing = true;
+        const early = kept.isAsked ? 0 : kept.guard.ttlMs / RETRIES_PER_TTL;
+        if (kept.renewAtMs <= now + early) {
+          kept.isAsked = true;
+          kept.renewAtMs = now + kept.guard.ttlMs / SILENCES_PER_TTL;
           const sameKind = due.get(kept.guard.renewer);
           if (sameKind === undefined) due.set(kept.guard.renewer, [kept]);
           else sameKind.push(kept);
-        } else next = Math.min(next, kept.renewAtMs);
+        }
+        next = Math.min(next, kept.renewAtMs);
       }
     }
     if (next !== Number.POSITIVE_INFINITY) this.#wakeBy(next);
@@ -106,17 +112,19 @@ export class LeaseKeeper {
     const sentAtMs = this.#ports.clock.now();
     const renewals = await this.#ask(renewer, batch);
     const now = this.#ports.clock.now();
-    batch.forEach((kept, index) => {
+    for (const [index, kept] of batch.entries()) {
+      if (!this.#isKept(kept)) continue;
       const { lease, guard } = kept;
-      if (!this.#isKept(kept)) return;
-      kept.renewing = false;
       const renewal = renewals[index];
+      if (renewal === "lost") {
+        lease.lose("LEASE_LOST", renewer.lostBecause(guard.ref));
+        continue;
+      }
       if (renewal === "kept") lease.renewed(guard, sentAtMs);
-      else if (renewal === "lost") lease.lose("LEASE_LOST", renewer.lostBecause(guard.ref));
-      const pauses = renewal === "kept" ? RENEWALS_PER_TTL : RETRIES_PER_TTL;
-      kept.renewAtMs = now + guard.ttlMs / pauses;
-      this.#wakeBy(Math.min(kept.renewAtMs, lease.untilMs));
-    });
+      kept.isAsked = false;
+      kept.renewAtMs = renewal === "kept" ? sentAtMs + guard.ttlMs / RENEWALS_PER_TTL : now + guard.ttlMs / RETRIES_PER_TTL;
+      this.#wakeBy(kept.renewAtMs);
+    }
   }
 
   /** Dropped meanwhile, or dropped and taken up again: an answer that comes now says nothing about it. */

@@ -4,11 +4,14 @@ import type { LockMode } from "../lock/lock.ts";
 export interface AcquireLockOptions {
   /** How long a lease lasts unless renewed (it is, at a third), in ms, 100 to 86,400,000. @default `ttlMs` of `createExclaim` */
   readonly ttlMs?: number;
-  /** How long to wait for other holders, in ms, up to 86,400,000. 0 tries once. @default 0 */
+  /**
+   * How long to wait for other holders, in ms, up to 86,400,000. 0 tries once. A call to the server that is under way at its end is still
+   * waited for, up to 5 seconds. @default 0
+   */
   readonly waitMs?: number;
   /** `shared`: several holders at once that exclude exclusive ones. Where the back-end can. @default "exclusive" */
   readonly mode?: LockMode;
-  /** Ends the wait. Once the lock is held it has no effect. @default none */
+  /** Ends the wait, and a try under way, at once. Once the lock is held it has no effect. @default none */
   readonly signal?: AbortSignal;
 }
 
@@ -21,7 +24,8 @@ export interface Locks {
    *   until `signal` aborts. A paused process may work on after that; it has no fencing token. For effects that must not happen
    *   twice claim a resource.
    * Died in between: the keys run out by themselves after `ttlMs`.
-   * Throws CONFIG_INVALID: no lock back-end, a wrong option; LOCK_UNREACHABLE: so it was until the end of the wait; ABORTED; CLOSED.
+   * Throws CONFIG_INVALID: no lock back-end, a wrong option; LOCK_UNREACHABLE: so it was until the end of the wait; LEASE_LOST: one of
+   *   several keys was lost while others were waited for; ABORTED; CLOSED.
    */
   acquire(keys: string | readonly string[], options?: AcquireLockOptions): Promise<HeldLock | ContendedLock>;
 }
@@ -33,7 +37,7 @@ export interface HeldLock extends AsyncDisposable {
   readonly keys: readonly string[];
   /** Aborts, always before the server could give a key away, when the lock can no longer be trusted. The reason is an `ExclaimError`. */
   readonly signal: AbortSignal;
-  /** Throws LEASE_LOST or CLOSED unless the lock can be trusted at this instant, by the monotonic clock. */
+  /** Throws LEASE_LOST, CLOSED, or CLAIM_ENDED once released, unless the lock can be trusted at this instant, by the monotonic clock. */
   assertHeld(): void;
   /**
    * Gives the keys back. Idempotent; never throws and never hangs, so it cannot mask an error on its way out.

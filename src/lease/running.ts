@@ -24,7 +24,7 @@ export class Running {
     this.#clock = clock;
   }
 
-  /** Counts a delivery, or a lock, until the returned function is called. */
+  /** Counts a delivery, a lock or what is just being given back, until the returned function is called. */
   enter(): () => void {
     this.#entered += 1;
     return () => {

@@ -1,5 +1,6 @@
 import type { Clock } from "../clock.ts";
 import { ExclaimError, isExclaimError } from "../errors.ts";
+import { onAbort } from "./on-abort.ts";
 import type { Waiter } from "./waiting-line.ts";
 
 /** Sleeps for `ms`, or until aborted or, with a `waiter`, woken. Resolves with whether it was woken; never rejects. */
@@ -9,13 +10,12 @@ export function sleep(clock: Clock, ms: number, signals: readonly AbortSignal[],
     let callOff = (): void => {};
     const finish = (wasWoken: boolean): void => {
       cancelTimer();
+      stopListening();
       callOff();
-      for (const signal of signals) signal.removeEventListener("abort", abort);
       resolve(wasWoken);
     };
-    const abort = (): void => finish(false);
     const cancelTimer = clock.after(Math.max(0, ms), () => finish(false), true);
-    for (const signal of signals) signal.addEventListener("abort", abort, { once: true });
+    const stopListening = onAbort(signals, () => finish(false));
     if (waiter !== undefined) callOff = waiter.onceAwake(() => finish(true));
   });
 }
@@ -26,5 +26,5 @@ export function throwIfAborted(signals: readonly AbortSignal[]): void {
   if (aborted === undefined) return;
   const reason: unknown = aborted.reason;
   if (isExclaimError(reason)) throw reason;
-  throw new ExclaimError("ABORTED", "the delivery was aborted by its caller before it began", { cause: reason });
+  throw new ExclaimError("ABORTED", "the caller's signal was aborted before anything was won", { cause: reason });
 }

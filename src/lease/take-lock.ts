@@ -1,9 +1,10 @@
-import { ExclaimError, isExclaimError } from "../errors.ts";
-import type { AcquireOptions, LockMode } from "../lock/lock.ts";
+import { ExclaimError } from "../errors.ts";
+import type { LockMode } from "../lock/lock.ts";
 import type { Guard } from "./guard.ts";
-import { LockCalls, type LockPorts, type LockTry, type WonLock } from "./lock-calls.ts";
+import { type FailedTry, LockCalls, type LockPorts, type LockTry, leaseOf, quoted, type WonLock } from "./lock-calls.ts";
 import { sleep, throwIfAborted } from "./sleep.ts";
 import { Waiter, WaitingLines } from "./waiting-line.ts";
+import { WakeUps } from "./wake-ups.ts";
 
 /** Without wake-ups a waiter asks again after a random time below a limit that doubles from the first of these to the second. */
 const FIRST_PAUSE_MS = 25;
@@ -12,7 +13,10 @@ const MAX_PAUSE_MS = 1_000;
 /** With wake-ups it asks all the same this often: none comes over a connection that broke. */
 const MAX_SLEEP_MS = 5_000;
 
-/** A release wakes one waiter in each process: they spread over this time. */
+/** A place in a line lasts as long as the lease that is asked for, since it was last asked for. */
+const ASKS_PER_TTL = 3;
+
+/** A release, or the end of a holder's lease, brings one waiter of each process, in a line all of them: they spread over this time. */
 const SPREAD_MS = 10;
 
 /** What is wanted of one key. */
@@ -20,9 +24,9 @@ export interface LockWish {
   readonly key: string;
   readonly ttlMs: number;
   readonly mode: LockMode;
-  /** How long to wait for holders; 0 tries once. */
+  /** How long to wait for holders; 0 tries once. A call under way at its end is still answered, or times out. */
   readonly waitMs: number;
-  /** Any of them ends the wait. */
+  /** Any of them ends the wait, and the call under way. */
   readonly signals: readonly AbortSignal[];
 }
 
@@ -50,67 +54,68 @@ export class LockTaker {
   }
 
   /**
-   * After: the lock, or null with a hint when somebody still excludes us at the end of the wait; then nothing is left on the server.
-   * Throws LOCK_UNREACHABLE: so it was until the end of the wait; ABORTED; CONFIG_INVALID.
+   * After: the lock, or null with a hint when somebody still excludes us at the end of the wait. Whatever else comes of it, nothing is
+   * left on the server, or is just being given back.
+   * Throws LOCK_UNREACHABLE: so it was until the end of the wait; ABORTED, or a signal's own reason; CONFIG_INVALID.
    */
   async take(wish: LockWish): Promise<LockTry> {
     this.#assertPossible(wish);
-    const options = { ttlMs: wish.ttlMs, owner: this.#ports.random.id(), mode: wish.mode };
-    if (wish.waitMs <= 0) return this.#calls.tryOnce(wish.key, options);
     throwIfAborted(wish.signals);
     const endMs = this.#ports.clock.now() + wish.waitMs;
     // Where the server keeps a line each waiter has its place in it, and only the next one is woken. So has every reader: all win at once.
     const isCrowd = !this.#ports.lock.capabilities.fifo && wish.mode === "exclusive";
-    return isCrowd ? this.#inLine(wish, options, endMs) : this.#ask(wish, options, endMs, new Waiter(() => {}));
+    if (isCrowd && wish.waitMs > 0) return this.#inLine(wish, endMs);
+    return this.#ask(wish, endMs, new Waiter(() => {}));
   }
 
-  async #inLine(wish: LockWish, options: AcquireOptions, endMs: number): Promise<LockTry> {
+  async #inLine(wish: LockWish, endMs: number): Promise<LockTry> {
     const waiter = this.#lines.join(wish.key);
     try {
-      await this.#sleep(wish, Number.POSITIVE_INFINITY, endMs, waiter);
-      throwIfAborted(wish.signals);
-      return await this.#ask(wish, options, endMs, waiter);
+      await this.#sleep(wish, wish.waitMs, endMs, waiter);
+      return await this.#ask(wish, endMs, waiter);
     } finally {
       waiter.leave();
     }
   }
 
-  /** Asks until the lock is won or the wait is over. */
-  async #ask(wish: LockWish, options: AcquireOptions, endMs: number, waiter: Waiter): Promise<LockTry> {
-    const { key, mode } = wish;
-    const { lock } = this.#ports;
-    const queue = lock.capabilities.fifo;
-    let stopWatching: (() => void) | undefined;
-    let tries = 0;
-    let won = false;
+  async #ask(wish: LockWish, endMs: number, waiter: Waiter): Promise<LockTry> {
+    for (;;) {
+      const answer = await this.#askAs(this.#ports.random.id(), wish, endMs, waiter);
+      if (!("error" in answer)) return answer;
+      if (!answer.isOwnerSpent || this.#isOver(endMs)) throw answer.error;
+      this.#tell(wish.key, answer.error);
+    }
+  }
+
+  /** Asks until the lock is won, the wait is over or this owner can ask no more. */
+  async #askAs(owner: string, wish: LockWish, endMs: number, waiter: Waiter): Promise<LockTry | FailedTry> {
+    const { key, ttlMs, mode, signals } = wish;
+    const queue = wish.waitMs > 0 && this.#ports.lock.capabilities.fifo;
+    const options = { ttlMs, owner, mode, queue };
+    const wakeUps = new WakeUps(this.#ports, { key, owner, mode }, () => waiter.wake());
+    let hasPlace = queue;
     try {
-      for (;;) {
-        const answer = await this.#tryOrError(key, { ...options, queue });
-        if ("lock" in answer && answer.lock !== null) {
-          won = true;
-          if (!wish.signals.some(({ aborted }) => aborted)) return answer;
-          await this.#calls.release(answer.lock.lease);
-        }
-        throwIfAborted(wish.signals);
-        if (this.#ports.clock.now() >= endMs) {
-          if ("error" in answer) throw answer.error;
+      for (let tries = 1; ; tries += 1) {
+        const answer = await this.#calls.tryOnce(key, options, signals);
+        if ("error" in answer ? answer.isOwnerSpent : answer.lock !== null) {
+          hasPlace = false;
           return answer;
         }
-        if (stopWatching === undefined && lock.watch !== undefined) {
-          stopWatching = await lock.watch({ key, owner: options.owner, mode }, () => waiter.wake()).catch(() => undefined);
-          // Asked once more before sleeping: what changed before the watch stood is seen then.
-          if (stopWatching !== undefined) continue;
-        }
-        tries += 1;
+        if (this.#isOver(endMs)) return answer;
+        if ("error" in answer) this.#tell(key, answer.error);
+        wakeUps.begin();
         const hintMs = "retryAfterMs" in answer ? answer.retryAfterMs : 0;
-        const pauseMs = stopWatching === undefined ? this.#pauseMs(tries, hintMs) : sleepMs(wish, hintMs);
-        const wasWoken = await this.#sleep(wish, pauseMs, endMs, waiter);
+        const wasWoken = await this.#sleep(wish, this.#pauseMs(ttlMs, tries, hintMs, wakeUps.areStanding), endMs, waiter);
         if (wasWoken && !queue) await this.#sleep(wish, this.#ports.random.fraction() * SPREAD_MS, endMs, waiter);
       }
     } finally {
-      stopWatching?.();
-      if (queue && !won) await this.#calls.release({ key, owner: options.owner, ttlMs: options.ttlMs });
+      wakeUps.end();
+      if (hasPlace) void this.#calls.giveUp(leaseOf(key, options));
     }
+  }
+
+  #isOver(endMs: number): boolean {
+    return this.#ports.clock.now() >= endMs;
   }
 
   #sleep(wish: LockWish, ms: number, endMs: number, waiter: Waiter): Promise<boolean> {
@@ -118,21 +123,21 @@ export class LockTaker {
     return sleep(clock, Math.min(ms, endMs - clock.now()), wish.signals, waiter);
   }
 
-  /** A server that does not answer may be back before the wait is over. */
-  async #tryOrError(key: string, options: AcquireOptions): Promise<LockTry | { readonly error: unknown }> {
-    try {
-      return await this.#calls.tryOnce(key, options);
-    } catch (error) {
-      if (!isExclaimError(error, "LOCK_UNREACHABLE")) throw error;
-      return { error };
-    }
+  /**
+   * Random, so that a crowd does not stay one: full jitter where it is chance who asks next, half where nothing is expected to happen.
+   * Not past the moment when the holder's lease is over, nor so long that a place in the line is lost.
+   * Source: M. Brooker, "Exponential Backoff And Jitter" (AWS, 2015).
+   */
+  #pauseMs(ttlMs: number, tries: number, hintMs: number, areWoken: boolean): number {
+    const { random, lock } = this.#ports;
+    const patienceMs = areWoken ? MAX_SLEEP_MS : Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(tries, 10));
+    const limitMs = lock.capabilities.fifo ? Math.min(patienceMs, ttlMs / ASKS_PER_TTL) : patienceMs;
+    const pauseMs = (areWoken ? (1 + random.fraction()) / 2 : random.fraction()) * limitMs;
+    return hintMs > 0 ? Math.min(pauseMs, hintMs + random.fraction() * SPREAD_MS) : pauseMs;
   }
 
-  /** Full jitter, and not past the moment when the holder's lease is over. Source: M. Brooker, "Exponential Backoff And Jitter" (AWS, 2015). */
-  #pauseMs(tries: number, hintMs: number): number {
-    const limit = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(tries, 10));
-    const pause = this.#ports.random.fraction() * limit;
-    return hintMs > 0 ? Math.min(pause, hintMs) : pause;
+  #tell(key: string, error: ExclaimError): void {
+    this.#ports.events.emit("background:failed", { what: `asking for the lock on ${quoted(key)}`, error });
   }
 
   #assertPossible({ mode }: LockWish): void {
@@ -142,10 +147,4 @@ export class LockTaker {
       backend: lock.name,
     });
   }
-}
-
-/** With wake-ups only the holder's end and, in a line, keeping one's place are reasons to ask unasked. */
-function sleepMs({ ttlMs }: LockWish, hintMs: number): number {
-  const untilHint = hintMs > 0 ? hintMs : MAX_SLEEP_MS;
-  return Math.min(untilHint, MAX_SLEEP_MS, ttlMs / 3);
 }

@@ -1,0 +1,82 @@
+import type { Check, Mutant } from "../mutant.ts";
+
+const LATE_ANSWERS: Check = { files: ["test/lock/faults-late-answers.test.ts"] };
+const LEASE: Check = { files: ["test/claim/lease.test.ts"] };
+const SILENCE: Check = {
+  files: ["test/lock/faults-holders.test.ts"],
+  products: ["redlock-1"],
+  titles: "falls silent for good",
+};
+const STALL: Check = { files: ["test/lock/faults-holders.test.ts"], products: ["redlock-1"], titles: "event loop is stalled" };
+const KILLED_SERVER: Check = {
+  files: ["test/lock/faults-servers.test.ts"],
+  products: ["redlock-1"],
+  titles: "killed: the holder",
+};
+
+/** Of how the right to work is won, kept and lost. */
+export const mutants: readonly Mutant[] = [
+  {
+    bug: "no drift margin: the lease is trusted for all of its ttl",
+    file: "src/lease/lease.ts",
+    instead: "return sentAtMs + ttlMs - Math.max(DRIFT_MIN_MS, ttlMs * DRIFT_FRACTION);",
+    plant: "return sentAtMs + ttlMs + 0 * Math.max(DRIFT_MIN_MS, DRIFT_FRACTION);",
+    caughtBy: LEASE,
+  },
+  {
+    bug: "the deadline counts from the reply of the acquisition, not from the request",
+    file: "src/lease/lock-calls.ts",
+    instead: "return { lock: { lease: attempt.lease, sentAtMs } };",
+    plant: "return { lock: { lease: attempt.lease, sentAtMs: clock.now() } };",
+    caughtBy: LATE_ANSWERS,
+  },
+  {
+    bug: "the deadline counts from the reply of a renewal, not from the request",
+    file: "src/lease/lease-keeper.ts",
+    instead: 'if (renewal === "kept") lease.renewed(guard, sentAtMs);',
+    plant: 'if (renewal === "kept") lease.renewed(guard, now);',
+    caughtBy: LATE_ANSWERS,
+  },
+  {
+    bug: "the holder is aborted only when the server says that the lease is lost",
+    file: "src/lease/lease.ts",
+    instead: 'else if (now >= this.untilMs) this.lose("LEASE_LOST", "the lease ran out before it could be renewed");',
+    plant: "",
+    caughtBy: SILENCE,
+  },
+  {
+    bug: "assertHeld knows what timers told it, and does not look at the clock",
+    file: "src/lease/lease.ts",
+    instead: "if (this.isLost()) throw this.#lost;",
+    plant: "if (this.#lost !== undefined) throw this.#lost;",
+    caughtBy: STALL,
+  },
+  {
+    bug: "Date.now() instead of the monotonic clock",
+    file: "src/clock.ts",
+    instead: "now: () => performance.now(),",
+    plant: "now: () => Date.now(),",
+    caughtBy: { files: ["test/lock/faults-holders.test.ts"], products: ["redlock-1"], titles: "wall clock jumps" },
+  },
+  {
+    bug: "a win that came too late to be of use counts",
+    file: "src/lease/lock-calls.ts",
+    instead: "if (clock.now() < trustedUntilMs(sentAtMs, attempt.lease.ttlMs)) return",
+    plant: "if (attempt.lease !== null) return",
+    caughtBy: LATE_ANSWERS,
+  },
+  {
+    bug: "a release that throws when the server does not answer",
+    file: "src/lease/lock-calls.ts",
+    instead: 'events.emit("lock:releaseFailed", { key: lease.key, error });\n      return false;',
+    plant: "throw error;",
+    caughtBy: KILLED_SERVER,
+  },
+  {
+    bug: "a renewal that failed is not tried again",
+    file: "src/lease/lease-keeper.ts",
+    instead: "kept.renewing = false;",
+    plant: 'kept.renewing = typeof renewal === "object";',
+    caughtBy: { files: ["test/lock/faults-holders.test.ts"], products: ["redlock-1"], titles: "silence that is shorter" },
+  },
+];
