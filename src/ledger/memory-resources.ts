@@ -166,7 +166,7 @@ class ResourcesInMemory implements MemoryResources {
     if (spacing.from === "start") return nowMs + intervalMs;
     if (spacing.from !== "beat") return lease.notBeforeMs;
     if (lease.notBeforeMs === null) return nowMs + intervalMs;
-    return lease.notBeforeMs + intervalMs * (Math.floor((nowMs - lease.notBeforeMs) / intervalMs) + 1);
+    return lease.notBeforeMs + intervalMs * (Math.floor((nowMs - lease.notBeforeMs) / intervalMs + 0.5) + 1);
   }
 
   #extend(lease: MutableLease, holder: string, ttlMs: number): void {

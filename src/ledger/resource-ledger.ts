@@ -87,7 +87,7 @@ export interface TakeRequest {
  * - `start`: the next take at least `minIntervalMs` after this one;
  * - `end`: the next take at least `minIntervalMs` after this lease has ended, or, after a crash, has run out;
  * - `beat`: the next take at the next point of a grid that earlier takes were on, `intervalMs` apart, or else at the first point of a
- *   grid that starts now. Missed points are skipped.
+ *   grid that starts now. Missed points are skipped, and so is one less than half an interval after a take that came late.
  * Unit: ms, from 0, for `beat` from 1. Only for exclusive takes: sharers begin and end whenever they like, so nothing lies between them.
  */
 export type Spacing =

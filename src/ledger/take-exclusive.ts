@@ -14,7 +14,7 @@ import { isKept, knownLeases, lockedUntil, takeAnswerColumns } from "./known-lea
  *            crowd that asks for a live lease does not get in the way of its renewals
  *   due      the same as they are under the lock; free: nobody has them and they may be taken
  *   taken    token and attempt, the lease, and by the spacing what the key rests: a beat counts from the instant the one before named,
- *            in whole microseconds, so that it never drifts
+ *            in whole microseconds, so that it never drifts; a point less than half a beat away is passed over
  *   added    keys that come for the first time, above the floor that forgotten leases left
  *   dropped  sharers of the group before, who crashed
  * It waits for nobody but another statement that adds the same key at this moment, and all add in the order of their keys, so that nobody
@@ -24,8 +24,9 @@ export function takeExclusiveSql(schema: string): string {
   const leases = `${schema}.leases`;
   const ttl = "$5::float8 * interval '1 millisecond'";
   const microseconds = (interval: string): string => `round(extract(epoch from ${interval})::numeric * 1000000)`;
+  const gap = microseconds("d.gap");
   const beat = `l.not_before + interval '1 microsecond' * (
-        ${microseconds("d.gap")} * (div(${microseconds("c.now - l.not_before")}, ${microseconds("d.gap")}) + 1))::float8`;
+        ${gap} * (div(2 * ${microseconds("c.now - l.not_before")} + ${gap}, 2 * ${gap}) + 1))::float8`;
   return `
 with input as materialized (
   select i.key, i.holder, i.message_id, i.spacing, i.ms * interval '1 millisecond' as gap, i.ord
