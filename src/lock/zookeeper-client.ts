@@ -3,14 +3,16 @@
  *
  * node-zookeeper-client 1.1.3 was chosen: pure JavaScript, so it installs anywhere. The other one, zookeeper 7.3.0, is the C client,
  * compiled at installation on Linux (make, cmake, a compiler). What the first lacks was measured and is made up for here:
- * - it has no read timeout: 9 s after its server froze, a client with a session of 2 s still called itself connected. Calls have their
- *   own time limit, and a connection that stays silent is cut (zookeeper-session.ts);
+ * - it waits for ever: 9 s after its server froze, a client with a session of 2 s still called itself connected; and one that called a
+ *   server while it was starting got no answer, in 2 of 8 restarts. Calls have their own time limit, and a connection that stays silent
+ *   is cut (zookeeper-session.ts);
  * - its session is its life: after the expiry `connect()` expires again, and what was queued is never answered. Whoever passes a
  *   function can replace the client;
  * - with `retries` it repeats a creation whose reply was lost, and a deletion seconds later. Transactions it does not repeat, so all
  *   writes are transactions;
  * - an `exists` watch on a node that is not there stays for ever, so nodes are watched by `getData`;
- * - it cannot make container nodes, so there are no folders that would have to go (zookeeper-line.ts).
+ * - it cannot make container nodes, so there are no folders that would have to go (zookeeper-line.ts);
+ * - the number of a request is a 32-bit integer that it lets run over, and then it can send no more: its counter is set back in time.
  */
 export interface ZookeeperClient {
   getState(): { readonly name: string };
@@ -24,13 +26,17 @@ export interface ZookeeperClient {
   transaction(): ZookeeperTransaction;
   on(event: "state", listener: () => void): unknown;
   /** Not documented by the client. Without it a silent connection is not cut, and errors name no server. */
-  readonly connectionManager?: { readonly socket?: ZookeeperSocket };
+  readonly connectionManager?: {
+    readonly socket?: ZookeeperSocket;
+    /** The number of the next request. */
+    xid?: number;
+  };
 }
 
 export interface ZookeeperTransaction {
   /** The type of the ACLs is the client's own affair: they are handed through. */
-  create(path: string, data: Uint8Array, acls: never[], mode: number): unknown;
-  create(path: string, data: Uint8Array, mode: number): unknown;
+  create(path: string, data: Buffer, acls: never[], mode: number): unknown;
+  create(path: string, data: Buffer, mode: number): unknown;
   remove(path: string): unknown;
   check(path: string): unknown;
   commit(callback: ZookeeperCallback<readonly { readonly path?: string }[]>): void;

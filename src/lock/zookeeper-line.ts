@@ -22,7 +22,7 @@ export interface Spot {
   /** How the names of its nodes begin. */
   readonly prefix: string;
   /** What the nodes hold. */
-  readonly data: Uint8Array;
+  readonly data: Buffer;
 }
 
 /** One who holds the key or waits for it. */

@@ -14,6 +14,9 @@ import {
   type ZookeeperTransaction,
 } from "./zookeeper-client.ts";
 
+/** Well below 2^31, since others may use the client too. */
+const MAX_REQUEST_NUMBER = 2_000_000_000;
+
 const EXPIRY = "the session of the client has expired. Pass a function that returns a new client then";
 
 /**
@@ -81,6 +84,7 @@ export class Session {
   async send<T>(call: Call, request: (client: ZookeeperClient, answer: ZookeeperCallback<T>) => void): Promise<T> {
     if (!this.#isOpen()) await this.open(call);
     call.assertRunning();
+    this.#keepCounterLow();
     this.#dueSince ??= this.#clock.now();
     call.unanswered += 1;
     try {
@@ -121,11 +125,11 @@ export class Session {
 
   /** A node for good. */
   async createFolder(call: Call, path: string): Promise<void> {
-    await this.#commit(call, (transaction) => this.#create(transaction, path, new Uint8Array(), PERSISTENT));
+    await this.#commit(call, (transaction) => this.#create(transaction, path, Buffer.alloc(0), PERSISTENT));
   }
 
   /** A node that goes with the session. Returns its path, which the server has completed. */
-  async join(call: Call, path: string, data: Uint8Array): Promise<string> {
+  async join(call: Call, path: string, data: Buffer): Promise<string> {
     const results = await this.#commit(call, (transaction) => this.#create(transaction, path, data, EPHEMERAL_SEQUENTIAL));
     const created = results[0]?.path;
     if (created === undefined) throw new Error("the server did not say what it created");
@@ -178,9 +182,15 @@ export class Session {
     });
   }
 
-  #create(transaction: ZookeeperTransaction, path: string, data: Uint8Array, mode: number): void {
+  #create(transaction: ZookeeperTransaction, path: string, data: Buffer, mode: number): void {
     if (this.#acls === undefined) transaction.create(path, data, mode);
     else transaction.create(path, data, [...this.#acls] as never[], mode);
+  }
+
+  /** Numbers need only differ among requests that are under way. ZooKeeper's own client does the same (ZOOKEEPER-3253). */
+  #keepCounterLow(): void {
+    const { connectionManager } = this.#client;
+    if (connectionManager?.xid !== undefined && connectionManager.xid > MAX_REQUEST_NUMBER) connectionManager.xid = 1;
   }
 
   #hear(): void {

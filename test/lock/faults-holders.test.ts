@@ -21,13 +21,13 @@ afterAll(() => crew.dismiss());
 
 counterFuzz(beds, crew);
 
-describe.concurrent("what happens to the process of a holder", () => {
+describe("what happens to the process of a holder", () => {
   killedHolder(beds, crew);
   pausedHolder(beds, crew);
   stalledHolder(beds, crew);
   jumpingClock(beds, crew);
 });
 
-describe.concurrent("what happens to the connections of a holder", () => {
-  for (const bed of beds) describe(`of ${bed.product.title}`, () => connectionFaults(bed));
+describe("what happens to the connections of a holder", () => {
+  for (const bed of beds) describe.concurrent(`of ${bed.product.title}`, () => connectionFaults(bed));
 });

@@ -13,7 +13,7 @@ const SOON_MS = 5_000;
 const LEASE = { key: "order:1", owner: "a", ttlMs: TTL_MS };
 
 describe("a MariaDB that hangs", () => {
-  // Planted once and seen to fail: no time limit; a connection that is closed when its answer is late; no release after a late answer.
+  // Planted once and seen to fail: no time limit; no release after a late answer.
   it("L5 L6 lets acquire fail in time, and a lease it grants late is given back with the connection", async () => {
     const { server, clients, owners } = await privateServer();
     const lock = mysql(clients.pool, { callTimeoutMs: LIMIT_MS });

@@ -1,19 +1,19 @@
-import { setImmediate } from "node:timers/promises";
+import { setTimeout as delay, setImmediate } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { type FromRedlockOptions, fromRedlock } from "../../src/lock/node-redlock.ts";
-import type { Redlock5 } from "../../src/lock/node-redlock-instance.ts";
+import type { Redlock4, Redlock5 } from "../../src/lock/node-redlock-instance.ts";
 import { VERSIONS } from "./published-redlock.ts";
 import { at } from "./redis-nodes.ts";
 import { type Command, NO_SCRIPT, type ScriptedClient, scriptedClient, standingClock } from "./scripted-client.ts";
 
 const LEASE = { key: "order:1", owner: "a", ttlMs: 60_000 };
 
-// Planted once and seen to fail, each by itself: deciding only when every node has answered; no undo of a late yes, or undoing it
+// Planted once and seen to fail, each by itself: the instance's own retries; deciding only when every node has answered; no undo of a late yes, or undoing it
 // whatever the owner wants by then; letting the instance fall back to EVAL for what is over; letting it undo by itself; no check of
 // the time a win took.
 describe.each(VERSIONS)("fromRedlock and answers that come late, redlock $version", ({ create }) => {
   it("L5 decides by the first two of three that agree, and gives a later vote back", async () => {
-    const { nodes, lock } = open(create);
+    const { nodes, lock } = open(create, { clock: standingClock() });
     const attempt = lock.acquire(LEASE.key, LEASE);
     await refuse(at(nodes, 0), 5_000);
     await refuse(at(nodes, 1), 7_000);
@@ -27,7 +27,7 @@ describe.each(VERSIONS)("fromRedlock and answers that come late, redlock $versio
   });
 
   it("L1 wins with two of three, and takes nothing back when the third is late or refuses", async () => {
-    const { nodes, lock } = open(create);
+    const { nodes, lock } = open(create, { clock: standingClock() });
     const attempt = lock.acquire(LEASE.key, LEASE);
     await answer(at(nodes, 0), 0, 1);
     await answer(at(nodes, 1), 0, 1);
@@ -36,6 +36,21 @@ describe.each(VERSIONS)("fromRedlock and answers that come late, redlock $versio
     await answer(at(nodes, 2), 0, 0);
 
     expect(nodes.map((node) => node.log())).toEqual([["acquire evalsha"], ["acquire evalsha"], ["acquire evalsha"]]);
+  });
+
+  it("L5 does not go on trying behind the caller's back", async () => {
+    const { nodes, lock } = open((clients) => create(clients, { retryCount: 10, retryDelay: 1, retryJitter: 0 }));
+    const attempt = lock.acquire(LEASE.key, LEASE);
+    for (const node of nodes) await refuse(node, 5_000);
+    await attempt;
+
+    await delay(50);
+
+    expect(nodes.map((node) => node.log())).toEqual([
+      ["acquire evalsha", "get", "pttl"],
+      ["acquire evalsha", "get", "pttl"],
+      ["acquire evalsha", "release evalsha"],
+    ]);
   });
 
   it("L7 a late vote of an attempt that failed is not taken from the same owner's next attempt", async () => {
@@ -219,7 +234,7 @@ function instanceOf(clients: readonly ScriptedClient[], act: (clients: readonly 
   return instance;
 }
 
-function open(create: (typeof VERSIONS)[number]["create"], options: FromRedlockOptions = {}, count = 3) {
+function open(create: (clients: readonly object[]) => Redlock4 | Redlock5, options: FromRedlockOptions = {}, count = 3) {
   const names = new Map<string, string>();
   const nodes = Array.from({ length: count }, (_, index) => scriptedClient(names, index + 1));
   const instance = create(nodes);

@@ -14,8 +14,8 @@ const WITHOUT_WAITING_MS = 1_000;
 /** So that a machine busy with other tests is not taken for nodes that do not answer. */
 const PATIENT = { callTimeoutMs: 5_000 };
 
-// Planted once and seen to fail: waiting for what the instance makes of it (version 4 waits for every node, hung or not); its undo of
-// an extension that failed let through; no undo of our own; a node that does not answer counted as a refusal.
+// Planted once and seen to fail: deciding only when every node has answered; the instance's own undo let through; no undo of ours;
+// a node that does not answer counted as a refusal; a lost lease not given up where it is left.
 describe.each(VERSIONS)("fromRedlock and nodes that hang or lose keys, redlock $version", ({ create }) => {
   it.each([0, 1, 2])("L6 acquire, extend and release do not wait for node %i when it hangs", async (hung) => {
     await using nodes = await privateNodes(3);

@@ -89,7 +89,8 @@ describe("fromRedlock's configuration", () => {
   });
 });
 
-// Planted once and seen to fail: the instance's own retries; its random value for the owner; its events left to end the process.
+// Planted once and seen to fail: the instance's random value for the owner; its events left to end the process, or kept from its
+// listeners; no second look at a key that its own owner holds.
 describe.each(VERSIONS)("fromRedlock beside the instance itself, redlock $version", ({ version, create }) => {
   it("L1 each excludes the other, and redlock() both", async () => {
     const clients = await nodes.connect();

@@ -139,19 +139,6 @@ describe("postgres and answers that come late", () => {
     expect((await attempt).code).toBe("LOCK_UNREACHABLE");
     expect([calls(pool), pool.returned]).toEqual([["acquire_lock"], [false]]);
   });
-
-  it("L6 takes an answer that waited in the socket while the event loop was blocked for one that came in time", async () => {
-    const { pool, clock, lock } = open();
-    const attempt = lock.acquire(KEY, LEASE);
-    await settle();
-    clock.stall(LIMIT_MS + 1);
-    const timers = clock.advance(0);
-
-    await at(pool, 0).answer(WON);
-    await timers;
-
-    expect((await attempt).lease).toEqual(LEASE);
-  });
 });
 
 function open() {

@@ -87,7 +87,7 @@ describe("owners over 60 connections", () => {
     const key = randomUUID();
     const lost: unknown[] = [];
     const work = async () => {
-      for (let done = 0; done < 150; done += 1) {
+      for (let done = 0; done < 300; done += 1) {
         const { lease } = (await lock?.acquire(key, { ttlMs: TTL_MS, owner: systemRandom.id(), mode: "shared" })) ?? {};
         if (!lease || !(await lock?.release(lease))) lost.push(lease);
       }

@@ -12,7 +12,7 @@ import { type ClientOptions, closeClient, inspectZookeeper, openClient } from ".
 
 for (const product of [single, cluster]) {
   const bed = productBed({ ...product, file: "" });
-  lockConformance(product.title, bed.create, product);
+  lockConformance(product.title, bed.create);
 }
 
 const TTL_MS = 20_000;
@@ -148,7 +148,7 @@ describe("zookeeper settings", () => {
   it("L5 leaves nothing under its root but the folders that all keys share", async () => {
     const root = `/test-${randomUUID()}`;
     const { client } = await inspect(root);
-    const lock = zookeeper(await open(), { root });
+    const lock = zookeeper(await open(), { root, callTimeoutMs: 10_000 });
     const keys = Array.from({ length: 500 }, (_, index) => `order:${index}`);
     const children = (path: string) =>
       new Promise<string[]>((resolve, reject) => {

@@ -37,6 +37,7 @@ declare module "node-zookeeper-client" {
     transaction(): Transaction;
     readonly connectionManager: {
       readonly socket?: import("node:net").Socket;
+      xid: number;
       /** In the order in which they are tried. */
       readonly servers: { readonly host: string; readonly port: string }[];
       readonly watcherManager: {

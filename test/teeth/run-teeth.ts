@@ -36,6 +36,9 @@ const wanted = process.argv.slice(2);
 const all = await readMutants();
 const mutants = wanted.length === 0 ? all : all.filter(({ bug }) => wanted.some((start) => bug.startsWith(start)));
 const folder = mkdtempSync(join(tmpdir(), "exclaim-teeth-"));
+// Also when interrupted; the servers then end by themselves.
+process.once("exit", () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+process.once("SIGINT", () => process.exit(130));
 const servers = await startServers();
 try {
   const copies = Array.from({ length: LANES }, (_, lane) => copyProject(join(folder, `copy-${lane}`)));
@@ -45,7 +48,6 @@ try {
   process.exitCode = isHealthy && verdicts.every(({ caughtBy }) => caughtBy !== undefined) ? 0 : 1;
 } finally {
   await Promise.all(servers.map((server) => server.stop()));
-  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 }
 
 async function readMutants(): Promise<readonly Mutant[]> {

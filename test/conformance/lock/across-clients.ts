@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { it } from "vitest";
 import type { LockBackend, LockMode } from "../../../src/lock/lock.ts";
 import { eventually } from "../../support/eventually.ts";
+import { Holder } from "./holder.ts";
 import type { ProductBed } from "./lock-products.ts";
 import { LONG_TTL_MS, ownerOf, owners } from "./open-lock.ts";
 
@@ -86,6 +87,33 @@ export function acrossClients(bed: ProductBed): void {
       }
 
       expect(winners).toEqual(waiters.map(({ owner }) => owner));
+    });
+  }
+
+  if (capabilities.fifo) {
+    it("L9 those who wait through lock.acquire, in two processes, win in the order in which they came", async ({ expect }) => {
+      const { product } = bed;
+      await using one = await Holder.open(product, await bed.urls(), LONG_TTL_MS);
+      await using other = await Holder.open(product, await bed.urls(), LONG_TTL_MS);
+      const key = `clients:${randomUUID()}`;
+      const first = await one.hold(key);
+      const order: number[] = [];
+
+      const waiting: Promise<unknown>[] = [];
+      for (let index = 0; index < 10; index += 1) {
+        const holder = index % 2 === 0 ? one : other;
+        const { answered } = holder;
+        const winning = holder.hold(key, 30_000).then(async (hold) => {
+          order.push(index);
+          await hold.release();
+        });
+        waiting.push(winning);
+        await eventually(() => holder.answered > answered, { what: "a place in the line" });
+      }
+      await first.release();
+      await Promise.all(waiting);
+
+      expect(order).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     });
   }
 

@@ -29,7 +29,12 @@ export class Holder {
   async hold(key: string, waitMs = 10_000): Promise<Hold> {
     const lock = await this.exclaim.lock.acquire(key, { waitMs });
     if (lock.status === "contended") throw new Error(`${key} was not won within ${waitMs} ms`);
-    return new Hold(lock, key, this.#calls, performance.now());
+    return new Hold(lock, key, this.#calls, this.ttlMs);
+  }
+
+  /** How many who wanted a lock have been answered at least once. */
+  get answered(): number {
+    return this.#calls.answeredOwners.size;
   }
 
   /** How many calls that could win or prolong a lease were sent since then. */
@@ -43,20 +48,39 @@ export class Holder {
   }
 }
 
-/** A key that is held, and when that ended. Times are of this process's monotonic clock, in ms. */
+/** What came of a lease that was lost. */
+export interface Abort {
+  /** Whether the signal aborted before anything else could happen in this process once the ttl was over. */
+  readonly beforeTtl: boolean;
+  /** How long after the sending of the last call that won or kept the lease, in ms. */
+  readonly afterMs: number;
+}
+
+/**
+ * A key that is held, and when that ended. Times are of this process's monotonic clock, in ms.
+ *
+ * The abort is measured against a timer that is set to the instant at which the server may give the key away: the ttl after the last
+ * call that won or kept the lease was sent. On a busy machine all timers are late, but they still fire in their order.
+ */
 export class Hold {
   readonly lock: HeldLock;
   readonly key: string;
-  readonly wonAtMs: number;
+  readonly wonAtMs = performance.now();
   abortedAtMs: number | undefined;
   readonly #calls: RecordedCalls;
+  readonly #ttlMs: number;
+  #referee: NodeJS.Timeout | undefined;
+  #isOverdue = false;
 
-  constructor(lock: HeldLock, key: string, calls: RecordedCalls, wonAtMs: number) {
+  constructor(lock: HeldLock, key: string, calls: RecordedCalls, ttlMs: number) {
     this.lock = lock;
     this.key = key;
-    this.wonAtMs = wonAtMs;
     this.#calls = calls;
+    this.#ttlMs = ttlMs;
+    calls.onKept(key, () => this.#expectAbort());
+    this.#expectAbort();
     lock.signal.addEventListener("abort", () => {
+      clearTimeout(this.#referee);
       this.abortedAtMs = performance.now();
     });
   }
@@ -75,9 +99,24 @@ export class Hold {
     await eventually(() => this.lastKeptAtMs > atMs, { timeoutMs, what: "a renewal of the lease" });
   }
 
-  /** Resolves once the signal has aborted, with how long that was after the sending of the last call that won or kept the lease. */
-  async aborted(timeoutMs = 30_000): Promise<number> {
+  /** Resolves once the signal has aborted. */
+  async aborted(timeoutMs = 30_000): Promise<Abort> {
     await eventually(() => this.isAborted, { timeoutMs, what: "the abort of the signal" });
-    return (this.abortedAtMs ?? Number.NaN) - this.lastKeptAtMs;
+    return { beforeTtl: !this.#isOverdue, afterMs: (this.abortedAtMs ?? Number.NaN) - this.lastKeptAtMs };
+  }
+
+  async release(): Promise<boolean> {
+    clearTimeout(this.#referee);
+    return this.lock.release();
+  }
+
+  #expectAbort(): void {
+    clearTimeout(this.#referee);
+    this.#referee = setTimeout(
+      () => {
+        this.#isOverdue = !this.isAborted;
+      },
+      this.lastKeptAtMs + this.#ttlMs - performance.now(),
+    );
   }
 }

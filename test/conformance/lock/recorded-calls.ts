@@ -5,7 +5,10 @@ export class RecordedCalls {
   readonly backend: LockBackend;
   /** When calls that could win or prolong a lease were sent. */
   readonly sentAtMs: number[] = [];
+  /** Those who asked for a key and were answered. */
+  readonly answeredOwners = new Set<string>();
   readonly #keptAtMs = new Map<string, number>();
+  readonly #listeners = new Map<string, () => void>();
 
   constructor(inner: LockBackend) {
     const { extendMany, watch } = inner;
@@ -15,6 +18,7 @@ export class RecordedCalls {
       acquire: async (key, options) => {
         const sentAtMs = this.#send();
         const attempt: LockAttempt = await inner.acquire(key, options);
+        this.answeredOwners.add(options.owner);
         if (attempt.lease !== null) this.#keep(attempt.lease, sentAtMs);
         return attempt;
       },
@@ -48,6 +52,11 @@ export class RecordedCalls {
     return atMs;
   }
 
+  /** Calls `listener` whenever the key was won or kept. */
+  onKept(key: string, listener: () => void): void {
+    this.#listeners.set(key, listener);
+  }
+
   #send(): number {
     const atMs = performance.now();
     this.sentAtMs.push(atMs);
@@ -56,5 +65,6 @@ export class RecordedCalls {
 
   #keep({ key }: LockLease, sentAtMs: number): void {
     this.#keptAtMs.set(key, Math.max(sentAtMs, this.#keptAtMs.get(key) ?? 0));
+    this.#listeners.get(key)?.();
   }
 }

@@ -38,7 +38,7 @@ export function splitVote(product: LockProduct, urls: () => readonly string[]): 
         if (holdersNow > 1) overlaps.push(holdersNow);
         await all.holders(key);
         holdersNow -= 1;
-        await hold.lock.release();
+        await hold.release();
         return hold;
       }),
     );
