@@ -78,7 +78,7 @@ shared as materialized (select * from joined union all select * from opened unio
 renewed as (
   update ${sharers} s set leased_until = c.now + ${ttl}
   from member m cross join clock c
-  where m.own and s.key = m.key and s.resource = $1 and s.holder = m.holder
+  where m.own and s.key = any (array(select key from member where own)) and s.key = m.key and s.resource = $1 and s.holder = m.holder
     and s.token = (select g.token from shared g where g.key = m.key)
   returning s.key, s.holder
 ),

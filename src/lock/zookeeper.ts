@@ -32,13 +32,14 @@ export interface ZookeeperOptions {
  *   client's life: pass a function, and make a new client when one emits `expired`. In a line each holder and waiter is an ephemeral
  *   sequential node.
  * Unit: ms. Every call ends within `callTimeoutMs`, whatever the client does.
- * The ttl: the server frees a key when the session ends, not earlier and not by itself before. So the session must last at least a
- *   lease's ttl; let it last 1.5 times as long, since a server of an ensemble that dies may not yet have told the others that it heard
- *   from the client. `extend` is a write that most servers agree to and that fails with the session.
+ * The ttl: the server knows none, and frees a key that is not given back when the session ends. So the session must outlast a lease's
+ *   ttl, or `acquire` throws CONFIG_INVALID. Let it last 1.5 times as long: a server of an ensemble that dies may not yet have told the
+ *   others that it heard from the client. `extend` is a write that most servers agree to and that fails with the session.
  * After a failed call: what it may have left is removed in the background, as soon as the server answers again.
  * What if the process dies: its keys are free, and its places in line gone, when the session times out.
  * Connections: this cuts the client's connection when it has been silent for a third of the session while a call waited, so that the
- *   client goes on to the next server with its session; by itself it would wait until TCP gives up.
+ *   client goes on to the next server with its session; by itself it would wait until TCP gives up. Others that use the client see
+ *   their requests fail then, as after any broken connection.
  * Known limits: a paused process works on after its lease. A client that two programs share the session of, servers that enforce
  *   quotas or throttle: the client throws on error codes that it does not know. The lock keeps the crowd away from the database; the
  *   ledger's token is what guards data.

@@ -6,7 +6,8 @@ import { takeSharedSql } from "../../src/ledger/take-shared.ts";
 import { type ResourceDatabase, resourceDatabase } from "./resource-database.ts";
 
 /** As many leases as make reading all of them slow, and none of them known to the planner. */
-const LEASES = 50_000;
+const LEASES = 300_000;
+const SHARED = 50_000;
 const BATCH = 100;
 
 let database: ResourceDatabase;
@@ -19,9 +20,9 @@ beforeAll(async () => {
     insert into exclaim.leases (resource, key, token, status, holder, leased_until, attempt, taken_at)
       select 'order', 'held ' || i, 1, 'held', 'a', clock_timestamp(), 1, clock_timestamp() from generate_series(1, ${LEASES}) i;
     insert into exclaim.leases (resource, key, token, status, attempt, taken_at)
-      select 'order', 'shared ' || i, 1, 'shared', 0, clock_timestamp() from generate_series(1, ${LEASES}) i;
+      select 'order', 'shared ' || i, 1, 'shared', 0, clock_timestamp() from generate_series(1, ${SHARED}) i;
     insert into exclaim.lease_sharers (resource, key, holder, token, leased_until, taken_at)
-      select 'order', 'shared ' || i, 'a', 1, clock_timestamp(), clock_timestamp() from generate_series(1, ${LEASES}) i`);
+      select 'order', 'shared ' || i, 'a', 1, clock_timestamp(), clock_timestamp() from generate_series(1, ${SHARED}) i`);
 });
 
 afterAll(() => database.drop());

@@ -14,6 +14,8 @@ let fixtures = 0;
 beforeAll(async () => {
   database = await freshDatabase();
   connections = new pg.Pool({ connectionString: database.url, max: 20 });
+  // Connections that are still ending are cut when the database is dropped.
+  connections.on("error", () => {});
 });
 
 afterAll(async () => {

@@ -12,11 +12,11 @@ import type {
 import { requestFor } from "../conformance/resource/fixture.ts";
 import { type ResourceDatabase, resourceDatabase } from "./resource-database.ts";
 
-/** Leases and spacings are whole hours, and time passes by 37 minutes: no script comes within a minute of the end of anything. */
+/** Leases and spacings are whole hours, and no 200 steps in which time passes end within 8 s of a whole or half one. */
 const HOUR_MS = 3_600_000;
-const STEP_MS = 37 * 60_000;
+const STEP_MS = 2_392_000;
 /** How far a hint may be off: what a script really takes. */
-const SLACK_MS = 30_000;
+const SLACK_MS = 8_000;
 
 let database: ResourceDatabase;
 
@@ -97,7 +97,8 @@ describe("a beat in the database", () => {
       points.push(passedUs + ((await driver.lease("42"))?.notBeforeUs ?? 0n));
       const { retryAfterMs } = await driver.contended("42", { spacing });
       expect(retryAfterMs).toBeLessThanOrEqual(HOUR_MS);
-      const lateMs = (count * 7_919_333) % (HOUR_MS - SLACK_MS);
+      // Later than half a beat, and the point after is passed over.
+      const lateMs = (count * 7_919_333) % (HOUR_MS / 2 - SLACK_MS);
       await letTimePass(retryAfterMs + lateMs);
       passedUs += BigInt(retryAfterMs + lateMs) * 1_000n;
     }

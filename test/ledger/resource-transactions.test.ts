@@ -83,6 +83,25 @@ describe("a long fenced transaction under a lease", () => {
   }
 });
 
+describe("a take of a key that lives, while its holder has a transaction open", () => {
+  // Planted: leases locked before it is looked whether they live: the take was told the short time of who meets a lock.
+  for (const [held, asked] of [
+    ["exclusive", "exclusive"],
+    ["exclusive", "shared"],
+    ["shared", "exclusive"],
+  ] as const) {
+    it(`R3 is told what is left of the lease, and locks nothing: ${held}, then ${asked}`, async () => {
+      const { lease } = await driver.held(key, { mode: held, ttlMs: 30_000 });
+      const open = await openTransaction(lease);
+
+      const answer = await driver.contended(key, { mode: asked });
+      await open.commit();
+
+      expect(answer.retryAfterMs).toBeGreaterThan(20_000);
+    });
+  }
+});
+
 describe("a long fenced transaction of one sharer", () => {
   // Planted: joining under FOR UPDATE: the readers were contended for as long as one of them wrote.
   it("R7 lets others join, renew, end and write beside it, and keeps an exclusive take out", async () => {

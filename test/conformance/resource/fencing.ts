@@ -107,10 +107,13 @@ export function fencingRules(create: CreateResources): void {
           { ...lease, resource: "invoice" },
         ];
 
-        const fenced = [];
-        for (const stranger of strangers) fenced.push((await tryToWrite(driver.fixture.ledger, stranger)).isFenced);
+        const tries = [];
+        for (const stranger of strangers) {
+          for (const ends of [false, true]) tries.push(await tryToWrite(driver.fixture.ledger, stranger, ends));
+        }
 
-        expect(fenced).toEqual([true, true, true, true]);
+        expect(tries).toEqual(Array(8).fill({ isFenced: true, hasRun: false }));
+        expect(await driver.fixture.published()).toEqual([]);
         expect(await driver.renew(lease)).toBe("done");
       });
 
@@ -193,14 +196,18 @@ export function fencingRules(create: CreateResources): void {
   });
 }
 
-/** Tries a fenced write that would end the lease, and tells how it went. */
-async function tryToWrite(ledger: ResourceTransactions, lease: ResourceRef): Promise<{ isFenced: boolean; hasRun: boolean }> {
+/** Tries a fenced write, which also ends the lease unless told otherwise, and tells how it went. */
+async function tryToWrite(
+  ledger: ResourceTransactions,
+  lease: ResourceRef,
+  ends = true,
+): Promise<{ isFenced: boolean; hasRun: boolean }> {
   let hasRun = false;
   const work = async (tx: Transaction) => {
     hasRun = true;
     await tx.publish("stale", 1);
   };
-  const isCommitted = await commits(ledger.transact(lease, work, { ends: true }));
+  const isCommitted = await commits(ledger.transact(lease, work, { ends }));
   return { isFenced: !isCommitted, hasRun };
 }
 
