@@ -33,8 +33,16 @@ export interface ThroughputRow {
   readonly nodes: number;
   readonly concurrency: number;
   readonly perSecond: Spread;
+  /** Processor time of this process for one cycle, in µs: what else the machine does hardly changes it. */
+  readonly cpuMicros: Spread;
   /** Of the medians. */
   readonly ratioToRaw: number;
+}
+
+/** One contender's turn. */
+interface Round {
+  readonly perSecond: number;
+  readonly cpuMicros: number;
 }
 
 export interface ThroughputReport {
@@ -51,10 +59,11 @@ export async function measureThroughput(stage: Stage, sizes: ThroughputSizes): P
     const locks = await Promise.all(CONTENDERS.map((contender) => openLock(stage, contender, urls)));
     for (const concurrency of sizes.concurrency) {
       const seen = await playRounds(locks, concurrency, sizes);
-      const floor = spreadOf(seen[0] ?? []).median;
+      const floor = perSecondOf(seen[0]).median;
       CONTENDERS.forEach(({ name }, index) => {
-        const perSecond = spreadOf(seen[index] ?? []);
-        rows.push({ contender: name, nodes, concurrency, perSecond, ratioToRaw: perSecond.median / floor });
+        const perSecond = perSecondOf(seen[index]);
+        const cpuMicros = spreadOf((seen[index] ?? []).map((round) => round.cpuMicros));
+        rows.push({ contender: name, nodes, concurrency, perSecond, cpuMicros, ratioToRaw: perSecond.median / floor });
       });
     }
     await Promise.all(locks.map((lock) => lock.close()));
@@ -68,18 +77,23 @@ async function openLock(stage: Stage, contender: Contender, urls: readonly strin
 }
 
 /** A first round warms up and does not count. */
-async function playRounds(locks: readonly Lock[], concurrency: number, sizes: ThroughputSizes): Promise<number[][]> {
-  const seen: number[][] = locks.map(() => []);
+async function playRounds(locks: readonly Lock[], concurrency: number, sizes: ThroughputSizes): Promise<Round[][]> {
+  const seen: Round[][] = locks.map(() => []);
   for (let round = 0; round <= sizes.rounds; round += 1) {
     for (const [index, lock] of locks.entries()) {
-      const perSecond = await cyclesPerSecond(lock, concurrency, sizes.roundMs);
-      if (round > 0) seen[index]?.push(perSecond);
+      const measured = await playRound(lock, concurrency, sizes.roundMs);
+      if (round > 0) seen[index]?.push(measured);
     }
   }
   return seen;
 }
 
-async function cyclesPerSecond(lock: Lock, concurrency: number, roundMs: number): Promise<number> {
+function perSecondOf(rounds: readonly Round[] | undefined): Spread {
+  return spreadOf((rounds ?? []).map(({ perSecond }) => perSecond));
+}
+
+async function playRound(lock: Lock, concurrency: number, roundMs: number): Promise<Round> {
+  const cpuBefore = process.cpuUsage();
   const startMs = performance.now();
   let cycles = 0;
   const worker = async (_: unknown, index: number): Promise<void> => {
@@ -89,5 +103,6 @@ async function cyclesPerSecond(lock: Lock, concurrency: number, roundMs: number)
     }
   };
   await Promise.all(Array.from({ length: concurrency }, worker));
-  return (cycles / (performance.now() - startMs)) * 1_000;
+  const { user, system } = process.cpuUsage(cpuBefore);
+  return { perSecond: (cycles / (performance.now() - startMs)) * 1_000, cpuMicros: (user + system) / cycles };
 }

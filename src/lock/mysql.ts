@@ -46,7 +46,7 @@ export function mysql(pool: MysqlPool, options: MysqlLockOptions = {}): LockBack
   assertCallTimeout(server.backend, callTimeoutMs);
   const quoted = typeof table === "string" ? quoteTable(table) : undefined;
   if (quoted === undefined) throw invalid(server.backend, 'table is the name of a table, or "schema.table".');
-  return new LeaseRows({ server, pool, table: quoted, callTimeoutMs, clock });
+  return asBackend(new LeaseRows({ server, pool, table: quoted, callTimeoutMs, clock }));
 }
 
 /**
@@ -72,9 +72,22 @@ export function mysqlGetLock(pool: MysqlPool, options: MysqlGetLockOptions = {})
   if (typeof prefix !== "string" || !/^[\w.:-]{0,24}$/.test(prefix)) {
     throw invalid(server.backend, "prefix is of letters, digits, _ . : and -, at most 24.");
   }
-  return new GetLocks({ server, pool, prefix, callTimeoutMs, clock });
+  return asBackend(new GetLocks({ server, pool, prefix, callTimeoutMs, clock }));
 }
 
 function assertCallTimeout(backend: string, callTimeoutMs: number | undefined): void {
   if (callTimeoutMs !== undefined) assertPositive(backend, "callTimeoutMs", callTimeoutMs);
+}
+
+/** Functions of their own, which stay what they are when a caller takes one of them or spreads them all. */
+function asBackend(locks: LockBackend & Required<Pick<LockBackend, "extendMany">>): LockBackend {
+  const { name, capabilities } = locks;
+  return {
+    name,
+    capabilities,
+    acquire: (key, acquisition) => locks.acquire(key, acquisition),
+    extend: (lease) => locks.extend(lease),
+    release: (lease) => locks.release(lease),
+    extendMany: (leases) => locks.extendMany(leases),
+  };
 }

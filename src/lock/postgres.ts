@@ -52,7 +52,7 @@ export function postgres(pool: PostgresPool, options: PostgresLockOptions = {}):
     throw invalid(server.backend, "listener is a connected pg.Client.");
   }
   const wakeUps = listener && new WakeUps(listener);
-  return new LeaseRows({ server, pool, schema: `"${schema.replaceAll('"', '""')}"`, callTimeoutMs, clock, wakeUps });
+  return asBackend(new LeaseRows({ server, pool, schema: `"${schema.replaceAll('"', '""')}"`, callTimeoutMs, clock, wakeUps }));
 }
 
 /**
@@ -75,9 +75,23 @@ export function postgresAdvisory(pool: PostgresPool, options: PostgresAdvisoryLo
   const { callTimeoutMs, clock = systemClock } = options;
   const server = describeServer("postgres-advisory", pool);
   assertCallTimeout(server.backend, callTimeoutMs);
-  return new AdvisoryLocks({ server, pool, callTimeoutMs, clock });
+  return asBackend(new AdvisoryLocks({ server, pool, callTimeoutMs, clock }));
 }
 
 function assertCallTimeout(backend: string, callTimeoutMs: number | undefined): void {
   if (callTimeoutMs !== undefined) assertPositive(backend, "callTimeoutMs", callTimeoutMs);
+}
+
+/** Functions of their own, which stay what they are when a caller takes one of them or spreads them all. */
+function asBackend(locks: LockBackend & Required<Pick<LockBackend, "extendMany">>): LockBackend {
+  const { name, capabilities, watch } = locks;
+  return {
+    name,
+    capabilities,
+    acquire: (key, acquisition) => locks.acquire(key, acquisition),
+    extend: (lease) => locks.extend(lease),
+    release: (lease) => locks.release(lease),
+    extendMany: (leases) => locks.extendMany(leases),
+    ...(watch === undefined ? {} : { watch }),
+  };
 }

@@ -8,8 +8,8 @@ import type { LockScript } from "./recorded-lock.ts";
 
 const WAIT_MS = 60_000;
 
-// Planted: an abort that is looked at only once the call under way is answered; a win that is returned although the signal was aborted;
-// nothing undone after an abort (no #undo, no giveUp); a listener left on the signal. Each made a test here fail.
+// Planted: an abort that is looked at only once the call under way is answered; a call under way that is not undone; a place that is not
+// given up; a timer, or a listener on the signal, that is left. Each made a test here fail.
 describe("an aborted wait", () => {
   it("is not begun when the signal was aborted before: no call is made", async () => {
     const { acquire, lock } = openHolding();

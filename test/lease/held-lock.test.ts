@@ -6,8 +6,8 @@ import { openHolding, TTL_MS } from "./open-holding.ts";
 
 const NO_QUORUM = new ExclaimError("LOCK_UNREACHABLE", "no quorum");
 
-// Planted: a deadline counted from the answer; one without a margin; assertHeld() by the signal alone; a lost lock that is renewed on; an
-// event for each who looks; extend() for each lock where the server takes many. Each made a test here fail.
+// Planted: a deadline counted from the answer; one without a margin; assertHeld() by the signal alone; a lost lock that is renewed on;
+// extend() for each lock where the server takes many; one that hangs and keeps the answers of others back. Each made a test here fail.
 describe("a held lock", () => {
   it("is one object for as long as it is renewed", async () => {
     const { hold, clock, lock } = openHolding();

@@ -4,8 +4,8 @@ import type { LockLease } from "../../src/lock/lock.ts";
 import { settle } from "../support/manual-clock.ts";
 import { deferred, openHolding, rejectionOf, stateOf, TTL_MS } from "./open-holding.ts";
 
-// Planted: late wins not given back; the owner of a try that was given up asks again; an unlimited acquire; a limit of the ttl alone.
-// Each made a test here fail.
+// Planted: late wins not given back; the owner of a try that was given up asks again; an unlimited acquire; a limit of the ttl alone;
+// an undoing that waits for the answer for ever, or is over before a very late one. Each made a test here fail.
 describe("an acquisition that is answered late", () => {
   it("L6 is not waited for longer than the ttl, and says which back-end was silent", async () => {
     const { acquire, clock } = openHolding({ replace: () => ({ acquire: () => new Promise<never>(() => {}) }) });

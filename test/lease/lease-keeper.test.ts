@@ -11,7 +11,7 @@ const TTL_MS = 3_000;
 
 // Planted: renewals counted from their answers; one failure that ends the lease, or ends its renewal; no pause after a failure; an answer
 // of before a drop that counts after it; a lost lease that a late answer revives; a guard added late that is not renewed; a timer for each
-// lease; a call for each lease; a silent server that is waited for. Each made a test here fail.
+// lease; a call for each lease; a silent server that is waited for; a loss that is told twice. Each made a test here fail.
 describe("the keeper of leases", () => {
   it("renews a guard at each third of its ttl, counted from when the call that won it was sent", async () => {
     const { clock, keeper, lease, renewals } = open();

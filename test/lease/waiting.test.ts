@@ -201,8 +201,8 @@ describe("an acquisition that waits", () => {
   });
 });
 
-// Planted: a watch that is waited for before asking again; its failure thrown; no ask after it stands; no asking but on a wake-up;
-// an end of the watch that throws into the win. Each made a test here fail.
+// Planted: a watch that is waited for before asking again; one that failed and counts all the same; no ask after it stands; no asking
+// but on a wake-up; a watch that is not ended; an end of it that throws into the win. Each made a test here fail.
 describe("a wake-up", () => {
   it.each([
     ["is refused", 1_000, (): LockBackend["watch"] => () => Promise.reject(NO_QUORUM)],

@@ -4,7 +4,7 @@ import { lockProducts, productBed } from "../conformance/lock/lock-products.ts";
 import { lockContract, lockContractInTime } from "../conformance/lock-conformance.ts";
 
 // Tests that wait do so beside each other, those of all products together.
-vi.setConfig({ maxConcurrency: 80 });
+vi.setConfig({ maxConcurrency: 50 });
 
 const beds = (await lockProducts()).map(productBed);
 

@@ -156,7 +156,8 @@ describe("the table of mysql", () => {
 });
 
 describe("connections of a pool that others use too", () => {
-  // Planted once and seen to fail: no commit; no rollback of what somebody left; affected rows taken for the answer.
+  // Planted once and seen to fail, each by itself: no commit; no rollback of what somebody left; a second assignment that trusts the
+  // first one; the session's own time.
   it.each<[string, string]>([
     ["do not commit by themselves", "set autocommit = 0"],
     ["were given back in the middle of a transaction", "begin"],
@@ -234,7 +235,6 @@ describe("connections of a pool that others use too", () => {
 });
 
 describe("owners over 60 connections", () => {
-  // Planted once and seen to fail: a lease taken over by two who saw it run out.
   it("L1 never hold one key together, whoever comes, goes or runs out meanwhile", async () => {
     const locks = openLocks(3, 20);
     const key = randomUUID();

@@ -76,11 +76,11 @@ export function awkwardKeys(create: CreateLock): void {
   });
 }
 
-/** A hundred at a time: how many calls a server answers within one call's time limit is not what is tested. */
+/** Fifty at a time: how many calls a server answers within one call's time limit is not what is tested. */
 async function inBatches<T, R>(items: readonly T[], call: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = [];
-  for (let start = 0; start < items.length; start += 100) {
-    results.push(...(await Promise.all(items.slice(start, start + 100).map(call))));
+  for (let start = 0; start < items.length; start += 50) {
+    results.push(...(await Promise.all(items.slice(start, start + 50).map(call))));
   }
   return results;
 }

@@ -12,9 +12,9 @@ export function expiry(create: CreateLock, { capabilities, tellsHolderTime }: Lo
     await using lock = await openLock(create);
     const lease = await lock.take({ ttlMs: SHORT_TTL_MS });
 
-    await lock.elapse(3_000);
+    await lock.elapse(2_000);
     const wasHeld = await lock.isHeld();
-    await lock.elapse(1_100 + graceMs);
+    await lock.elapse(2_100 + graceMs);
 
     expect(wasHeld).toBe(true);
     expect(await lock.isHeld()).toBe(false);
@@ -30,9 +30,9 @@ export function expiry(create: CreateLock, { capabilities, tellsHolderTime }: Lo
 
     expect(await lock.backend.extend(lease)).toBe(true);
 
-    await lock.elapse(2_400);
-    expect(await lock.isHeld()).toBe(true);
     await lock.elapse(1_700 + graceMs);
+    expect(await lock.isHeld()).toBe(true);
+    await lock.elapse(2_400);
     expect(await lock.isHeld()).toBe(false);
   });
 
@@ -70,7 +70,8 @@ export function expiry(create: CreateLock, { capabilities, tellsHolderTime }: Lo
 
     const hint = attempt.lease === null ? attempt.retryAfterMs : Number.NaN;
     expect(hint).toBeGreaterThanOrEqual(leastHintMs);
-    expect(hint).toBeLessThanOrEqual(2_000 + graceMs);
+    // A timer may be a moment early.
+    expect(hint).toBeLessThanOrEqual(2_050 + graceMs);
     await lock.elapse((tellsHolderTime ? hint : 2_000) + 100 + graceMs);
     expect((await lock.ask()).lease).not.toBeNull();
   });
@@ -82,7 +83,7 @@ export function expiry(create: CreateLock, { capabilities, tellsHolderTime }: Lo
 
     await lock.ask({ owner, ttlMs: SHORT_TTL_MS });
 
-    await lock.elapse(2_400);
+    await lock.elapse(1_700 + graceMs);
     expect(await lock.isHeld()).toBe(true);
   });
 
@@ -90,13 +91,13 @@ export function expiry(create: CreateLock, { capabilities, tellsHolderTime }: Lo
     await using lock = await openLock(create);
     const keys = Array.from({ length: 20 }, (_, index) => `${lock.key}${index}`);
     const leases = await Promise.all(keys.map((key) => lock.win(key, SHORT_TTL_MS)));
-    await lock.elapse(2_000);
+    await lock.elapse(2_400);
 
     const answers = await lock.extendAll(
       leases.map((lease, index) => (index % 2 === 0 ? lease : { ...lease, owner: systemRandom.id() })),
     );
 
-    await lock.elapse(2_100 + graceMs);
+    await lock.elapse(1_700 + graceMs);
     expect(answers).toEqual(keys.map((_, index) => index % 2 === 0));
     expect(await Promise.all(keys.map((key) => lock.isHeld(key)))).toEqual(answers);
   });
