@@ -24,12 +24,19 @@ export function checkRequest(request: PoolClaimRequest): void {
   checkScope(request.scope ?? {});
   if (request.pick !== undefined) checkText(request.pick, "PICK_INVALID", "the picked id", MAX_CLAIMANT_BYTES);
   checkWait(request.waitMs);
+  checkSignal(request.signal);
   checkClaimOptions(request);
 }
 
 /** A wait that ends: what waits for ever is found by nobody. Throws CONFIG_INVALID. */
 export function checkWait(waitMs: number | undefined): void {
   if (waitMs !== undefined) checkMs("waitMs", waitMs, 0, MAX_MS);
+}
+
+/** Throws CONFIG_INVALID. */
+export function checkSignal(signal: AbortSignal | undefined): void {
+  if (signal === undefined || (typeof signal === "object" && signal !== null && "aborted" in signal)) return;
+  throw new ExclaimError("CONFIG_INVALID", "signal is not an AbortSignal: pass controller.signal");
 }
 
 /** Throws CONFIG_INVALID unless it is a number of milliseconds from `min` to `max`. */

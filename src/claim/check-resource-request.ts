@@ -1,6 +1,15 @@
 import { ExclaimError } from "../errors.ts";
 import type { Spacing } from "../ledger/resource-ledger.ts";
-import { checkMaxHold, checkMode, checkMs, checkText, checkWait, isTextOfNothing, MAX_MS } from "./check-request.ts";
+import {
+  checkMaxHold,
+  checkMode,
+  checkMs,
+  checkSignal,
+  checkText,
+  checkWait,
+  isTextOfNothing,
+  MAX_MS,
+} from "./check-request.ts";
 import type { BeatOptions, ResourceClaimOptions, ResourceClaimRequest } from "./resource.ts";
 
 /** Resource and key share one index entry, which PostgreSQL bounds at 2,704 bytes. */
@@ -20,6 +29,7 @@ export function checkResourceRequest(request: ResourceClaimRequest): Spacing {
   }
   checkKey(request.key);
   checkWait(request.waitMs);
+  checkSignal(request.signal);
   checkResourceOptions(request);
   const { minIntervalMs, intervalFrom = "start" } = request;
   return minIntervalMs === undefined ? { from: "none" } : { from: intervalFrom, minIntervalMs };
@@ -47,6 +57,7 @@ export function checkBeat(intervalMs: number, handler: unknown, options: BeatOpt
   checkMs("intervalMs", intervalMs, 1, MAX_MS);
   checkMaxHold(options.maxHoldMs);
   if (options.key !== undefined) checkKey(options.key);
+  checkSignal(options.signal);
   if (typeof handler !== "function")
     throw new ExclaimError("CONFIG_INVALID", "every(intervalMs, handler): the handler is not a function");
 }

@@ -19,8 +19,8 @@ export function resourceOf(parts: EngineParts, given: string): Resource {
     name,
     claim: (request, handler) => claimKey(request, handler, () => checkResourceRequest(request)),
     every(intervalMs, handler, { key = DEFAULT_BEAT_KEY, maxHoldMs, signal } = {}) {
-      checkBeat(intervalMs, handler, { key, ...(maxHoldMs === undefined ? {} : { maxHoldMs }) });
       const request = { key, ...(maxHoldMs === undefined ? {} : { maxHoldMs }) };
+      checkBeat(intervalMs, handler, { ...request, ...(signal === undefined ? {} : { signal }) });
       return serveBeat(parts, {
         intervalMs,
         signal,

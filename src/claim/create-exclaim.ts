@@ -11,7 +11,7 @@ import { postgresResources } from "../ledger/postgres-resources.ts";
 import { quoteIdentifier } from "../ledger/quote.ts";
 import type { LockBackend } from "../lock/lock.ts";
 import { systemRandom } from "../random.ts";
-import { checkMode, checkMs, checkWait, MAX_MS } from "./check-request.ts";
+import { checkMode, checkMs, checkSignal, checkWait, MAX_MS } from "./check-request.ts";
 import { createEngine } from "./engine.ts";
 import type { Pool } from "./pool.ts";
 import type { Resource } from "./resource.ts";
@@ -118,7 +118,7 @@ function checkOptions(options: ExclaimOptions) {
   }
   const isMissing = database === undefined && lock === undefined;
   if (isMissing || (database !== undefined && typeof database?.connect !== "function")) {
-    throw new ExclaimError("CONFIG_INVALID", "createExclaim needs `database`: a pg.Pool");
+    throw new ExclaimError("CONFIG_INVALID", "createExclaim needs `database`, a pg.Pool, or for locks alone `lock`");
   }
   const schema = options.schema ?? DEFAULT_SCHEMA;
   quoteIdentifier(schema);
@@ -133,12 +133,21 @@ function checkDefinition(definition: PoolDefinition): PoolDefinition {
 
 function checkKeys(given: string | readonly string[]): readonly string[] {
   const keys = typeof given === "string" ? [given] : given;
-  if (Array.isArray(keys) && keys.length > 0 && keys.every((key) => typeof key === "string" && key !== "")) return keys;
-  throw new ExclaimError("CONFIG_INVALID", "lock.acquire needs a key, or a list of keys: texts that are not empty");
+  const areUsable = Array.isArray(keys) && keys.length > 0 && keys.every((key) => typeof key === "string" && key !== "");
+  if (!areUsable) {
+    throw new ExclaimError("CONFIG_INVALID", "lock.acquire needs a key, or a list of keys: texts that are not empty");
+  }
+  // Servers that store UTF-8 would take two such keys for one.
+  if (keys.every((key) => key.isWellFormed())) return keys;
+  throw new ExclaimError("KEY_INVALID", "a key holds half a character (a lone surrogate)");
 }
 
 function checkLockOptions(options: AcquireLockOptions, defaultTtlMs: number) {
-  const { ttlMs = defaultTtlMs, waitMs, mode } = options;
+  if (typeof options !== "object" || options === null) {
+    throw new ExclaimError("CONFIG_INVALID", "lock.acquire(keys, options): the options must be an object");
+  }
+  const { ttlMs = defaultTtlMs, waitMs, mode, signal } = options;
+  checkSignal(signal);
   checkMs("ttlMs", ttlMs, MIN_TTL_MS, MAX_MS);
   checkWait(waitMs);
   checkMode(mode);

@@ -38,6 +38,6 @@ export function leaseFence(schema: string, lease: ResourceRef): Fence {
       values,
     }),
     publisher: { kind: "resource", pool: resource, scope: "{}", claimant: key },
-    details: { claimant: key, pool: resource },
+    details: { resource, key },
   };
 }

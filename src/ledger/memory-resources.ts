@@ -206,8 +206,8 @@ class ResourcesInMemory implements MemoryResources {
     const lease = this.#held(ref);
     if (lease !== undefined) return lease;
     throw new ExclaimError("FENCED", "A newer token exists or the lease has ended: nothing was written. Stop working on it.", {
-      claimant: ref.key,
-      pool: ref.resource,
+      resource: ref.resource,
+      key: ref.key,
     });
   }
 

@@ -39,7 +39,7 @@ select pg_backend_pid()::text as pid,
 /** Before PostgreSQL 14 there is no idle_session_timeout: null. */
 const OPENING = `
 select pg_backend_pid()::text as pid, current_setting('idle_session_timeout', true) as idle_limit,
-  current_setting('server_encoding') = 'UTF8' as is_utf8`;
+  current_setting('server_encoding') as encoding`;
 
 export type Verb = "lock" | "lock shared" | "unlock" | "unlock shared" | "beat";
 
@@ -174,13 +174,14 @@ export class Session<Hold extends SessionHold> {
     connection.on("error", this.#lose);
     connection.on("end", this.#lose);
     const [row] = (await ask(connection, { text: OPENING })).rows;
-    const { pid, idle_limit: idleLimit, is_utf8: isUtf8 } = row as { pid: string; idle_limit: string | null; is_utf8: boolean };
+    const told = row as { pid: string; idle_limit: string | null; encoding: string };
+    const { pid, idle_limit: idleLimit } = told;
     // A pooler makes numbers up. Where the driver tells none, the server is asked again, and it may be another one by then.
     const again = async () => ((await ask(connection, { text: OPENING })).rows[0] as { pid: string }).pid;
     const expected = typeof connection.processID === "number" ? String(connection.processID) : await again();
     if (pid !== expected) throw this.#pooled();
     this.#idleLimit = idleLimit;
-    return { connection, pid, isUtf8, idleLimit };
+    return { connection, pid, isUtf8: told.encoding === "UTF8", idleLimit };
   }
 
   async #send({ connection, pid, isUtf8, idleLimit }: Opened): Promise<void> {

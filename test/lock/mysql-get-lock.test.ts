@@ -165,32 +165,35 @@ describe("the configuration of mysqlGetLock", () => {
     });
   });
 
-  // Planted once and seen to fail, each by itself: neither number compared.
-  it.each([undefined, 4_294_967])(
-    "refuses a proxy whose statements reach different connections and that is itself %s",
-    async (threadId) => {
-      const { pool } = open();
-      const backends = [await pool.getConnection(), await pool.getConnection()];
-      let asked = 0;
-      const shared: MysqlConnection = {
-        query: (query) => (backends[asked++ % 2] as mysqlClient.PoolConnection).query(query),
-        ...(threadId === undefined ? {} : { threadId }),
-        release: () => {},
-        destroy: () => {},
-        on: () => {},
-        removeListener: () => {},
-      };
+  // Planted once and seen to fail, each by itself: the numbers not compared when the connection is opened, and not with each statement.
+  it.each<[string, number, number | undefined]>([
+    ["that makes up its number", 0, 4_294_967],
+    ["that has none and leads to another server connection after 1 statement", 1, undefined],
+    ["that has none and leads to another server connection after 3 statements", 3, undefined],
+  ])("refuses a connection %s", async (_, count, threadId) => {
+    const { pool } = open();
+    const [first, other] = [await pool.getConnection(), await pool.getConnection()];
+    let asked = 0;
+    const shared: MysqlConnection = {
+      query: (query) => {
+        asked += 1;
+        return (asked <= count ? first : other).query(query);
+      },
+      ...(threadId === undefined ? {} : { threadId }),
+      release: () => {},
+      destroy: () => {},
+      on: () => {},
+      removeListener: () => {},
+    };
 
-      const refused = mysqlGetLock({ getConnection: async () => shared }, PATIENT).acquire("order:1", {
-        ttlMs: TTL_MS,
-        owner: "a",
-      });
+    const refused = mysqlGetLock({ getConnection: async () => shared }, PATIENT).acquire("order:1", {
+      ttlMs: TTL_MS,
+      owner: "a",
+    });
 
-      await expect(refused).rejects.toMatchObject({ code: "CONFIG_INVALID", message: expect.stringContaining("use mysql()") });
-      for (const backend of backends) backend.release();
-      expect(await holder("order:1")).toBeNull();
-    },
-  );
+    await expect(refused).rejects.toMatchObject({ code: "CONFIG_INVALID", message: expect.stringContaining("use mysql()") });
+    for (const connection of [first, other]) connection.destroy();
+  });
 
   it.each(["5.6.51-log", "5.7.4", "5.5.5-MySQL", "10.0.1-MariaDB", "5.5.68-MariaDB-1"])(
     "refuses the server version %s, which lets a session have one lock only",

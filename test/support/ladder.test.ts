@@ -6,8 +6,11 @@ import { Redis } from "ioredis";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { climbLadder, type SharedServers, startPrivateServer } from "./ladder.ts";
 import { redisQuorumUrls, redisUrl } from "./redis.ts";
+import { etcd } from "./services/etcd.ts";
+import { mariadb } from "./services/mariadb.ts";
 import { postgres } from "./services/postgres.ts";
 import { redis, redisQuorum } from "./services/redis.ts";
+import { zookeeper } from "./services/zookeeper.ts";
 
 const climbed: SharedServers[] = [];
 
@@ -89,7 +92,7 @@ describe("the ladder", () => {
 
     const images = [...compose.matchAll(/^ +image: (\S+)$/gm)].map((match) => match[1]);
 
-    expect(images.sort()).toEqual([postgres.container.image, redis.container.image].sort());
+    expect(images.sort()).toEqual([postgres, redis, etcd, zookeeper, mariadb].map(({ container }) => container.image).sort());
   });
 });
 

@@ -35,6 +35,8 @@ interface Verdict {
 const wanted = process.argv.slice(2);
 const all = await readMutants();
 const mutants = wanted.length === 0 ? all : all.filter(({ bug }) => wanted.some((start) => bug.startsWith(start)));
+// Before anything is started: the sources change, and a bug that has no place any more needs a new one.
+for (const mutant of mutants) withBug(readFileSync(join(ROOT, mutant.file), "utf8"), mutant);
 const folder = mkdtempSync(join(tmpdir(), "exclaim-teeth-"));
 // Also when interrupted; the servers then end by themselves.
 process.once("exit", () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));

@@ -100,7 +100,7 @@ export class Hold {
   }
 
   /** Resolves once the signal has aborted. */
-  async aborted(timeoutMs = 30_000): Promise<Abort> {
+  async aborted(timeoutMs = 20_000): Promise<Abort> {
     await eventually(() => this.isAborted, { timeoutMs, what: "the abort of the signal" });
     return { beforeTtl: !this.#isOverdue, afterMs: (this.abortedAtMs ?? Number.NaN) - this.lastKeptAtMs };
   }
