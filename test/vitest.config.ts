@@ -24,7 +24,7 @@ export default defineConfig({
     // A hook may have to install a server.
     hookTimeout: 120_000,
     testTimeout: 30_000,
-    maxWorkers: 2,
+    maxWorkers: 3,
     // Programs that tests start through tsx leave no cache in the temporary folder.
     env: { TSX_DISABLE_CACHE: "1" },
     projects: [

@@ -12,6 +12,9 @@ import { TimeLimit } from "./postgres-time-limit.ts";
 /** How long a connection is kept for an answer that nobody waits for any more. */
 const LATE_ANSWER_LIMIT_MS = 30_000;
 
+/** The longest that a timer can be; 0 would leave the limit of the pool's options in place. */
+const NO_LIMIT_MS = 2_147_483_647;
+
 /** The server made this one fail so that another could go on, and undid it: serialization, deadlock. */
 const TRY_AGAIN = ["40001", "40P01"];
 
@@ -126,9 +129,9 @@ export function giveBack(connection: PostgresConnection, isSound: boolean): void
   connection.release(!isSound);
 }
 
-/** A driver that throws rejects. */
+/** The driver's own limit is lifted: it would end a statement for us and leave it running on the server. One that throws rejects. */
 export async function ask(connection: PostgresConnection, query: PostgresQuery): Promise<{ readonly rows: unknown[] }> {
-  return connection.query(query);
+  return connection.query({ ...query, query_timeout: NO_LIMIT_MS });
 }
 
 /**

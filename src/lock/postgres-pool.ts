@@ -34,6 +34,8 @@ export interface PostgresConnection {
 export interface PostgresQuery {
   readonly text: string;
   readonly values?: unknown[];
+  /** The driver's own time limit in ms. */
+  readonly query_timeout?: number;
 }
 
 /** Who asks, for errors: the back-end's name and its server's, and what must not be told. */

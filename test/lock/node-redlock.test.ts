@@ -5,14 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { LockBackend, LockLease } from "../../src/lock/lock.ts";
 import { fromRedlock } from "../../src/lock/node-redlock.ts";
 import { redlock } from "../../src/lock/redlock.ts";
-import { productBed } from "../conformance/lock/lock-products.ts";
-import { lockConformance } from "../conformance/lock-conformance.ts";
-import { product as four } from "./products/node-redlock-4.ts";
-import { product as five } from "./products/node-redlock-5.ts";
 import { VERSIONS } from "./published-redlock.ts";
 import { at, privateNodes, type RedisNodes, sharedNodes, timed } from "./redis-nodes.ts";
-
-for (const product of [four, five]) lockConformance(product.title, productBed({ ...product, file: "" }).create);
 
 const TTL_MS = 60_000;
 /** So that a machine busy with other tests is not taken for nodes that do not answer. */

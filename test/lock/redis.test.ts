@@ -5,12 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type RedisLockOptions, redis } from "../../src/lock/redis.ts";
 import type { RedisClient } from "../../src/lock/redis-client.ts";
 import { redlock } from "../../src/lock/redlock.ts";
-import { productBed } from "../conformance/lock/lock-products.ts";
-import { lockConformance } from "../conformance/lock-conformance.ts";
-import { product } from "./products/redis.ts";
 import { at, executions, privateNodes, type RedisNodes, sharedNodes } from "./redis-nodes.ts";
-
-lockConformance(product.title, productBed({ ...product, file: "" }).create);
 
 /** So that a machine busy with other tests is not taken for a server that does not answer. */
 const PATIENT = { callTimeoutMs: 5_000 };

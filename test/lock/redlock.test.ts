@@ -1,12 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { setTimeout as delay } from "node:timers/promises";
 import { inspect } from "node:util";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { LockLease } from "../../src/lock/lock.ts";
 import { redlock } from "../../src/lock/redlock.ts";
 import type { RedisClient } from "../../src/lock/redlock-nodes.ts";
-import { lockConformance } from "../conformance/lock-conformance.ts";
 import { at, privateNodes, type RedisNodes, sharedNodes } from "./redis-nodes.ts";
 
 /** So that a machine busy with other tests is not taken for nodes that do not answer. */
@@ -17,25 +15,6 @@ beforeAll(async () => {
   nodes = await sharedNodes(5);
 });
 afterAll(() => nodes[Symbol.asyncDispose]());
-
-for (const count of [1, 3, 5]) {
-  lockConformance(`redlock over ${count} Redis`, async () => {
-    const clients = (await nodes.connect()).slice(0, count);
-    return {
-      backend: redlock(clients, { nodeTimeoutMs: PATIENT_MS }),
-      isHeld: async (key) => {
-        const values = (await nodes.values(key)).slice(0, count);
-        return values.filter((value) => value !== null).length > count / 2;
-      },
-      elapse: async (ms) => {
-        await delay(ms);
-      },
-      close: () => {
-        for (const client of clients) client.disconnect();
-      },
-    };
-  });
-}
 
 describe("redlock's configuration", () => {
   it.each([0, 2, 4])("refuses %i clients and says that an odd number is needed", async (count) => {

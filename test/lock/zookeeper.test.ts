@@ -2,18 +2,9 @@ import { randomUUID } from "node:crypto";
 import zookeeperClient from "node-zookeeper-client";
 import { afterEach, describe, expect, it } from "vitest";
 import { zookeeper } from "../../src/lock/zookeeper.ts";
-import { productBed } from "../conformance/lock/lock-products.ts";
-import { lockConformance } from "../conformance/lock-conformance.ts";
 import { zookeeper as service } from "../support/services/zookeeper.ts";
 import { sharedUrls } from "../support/shared-urls.ts";
-import { product as single } from "./products/zookeeper.ts";
-import { product as cluster } from "./products/zookeeper-cluster.ts";
 import { type ClientOptions, closeClient, inspectZookeeper, openClient } from "./zookeeper-clients.ts";
-
-for (const product of [single, cluster]) {
-  const bed = productBed({ ...product, file: "" });
-  lockConformance(product.title, bed.create);
-}
 
 const TTL_MS = 20_000;
 

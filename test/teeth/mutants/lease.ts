@@ -1,6 +1,6 @@
 import type { Check, Mutant } from "../mutant.ts";
 
-const LATE_ANSWERS: Check = { files: ["test/lock/faults-late-answers.test.ts"] };
+const LEASES: Check = { files: ["held-lock", "late-answers", "lease-keeper"].map((name) => `test/lease/${name}.test.ts`) };
 const LEASE: Check = { files: ["test/claim/lease.test.ts"] };
 const SILENCE: Check = {
   files: ["test/lock/faults-holders.test.ts"],
@@ -28,14 +28,14 @@ export const mutants: readonly Mutant[] = [
     file: "src/lease/lock-calls.ts",
     instead: "return { lock: { lease: attempt.lease, sentAtMs } };",
     plant: "return { lock: { lease: attempt.lease, sentAtMs: clock.now() } };",
-    caughtBy: LATE_ANSWERS,
+    caughtBy: LEASES,
   },
   {
     bug: "the deadline counts from the reply of a renewal, not from the request",
     file: "src/lease/lease-keeper.ts",
     instead: 'if (renewal === "kept") lease.renewed(guard, sentAtMs);',
     plant: 'if (renewal === "kept") lease.renewed(guard, now);',
-    caughtBy: LATE_ANSWERS,
+    caughtBy: LEASES,
   },
   {
     bug: "the holder is aborted only when the server says that the lease is lost",
@@ -61,9 +61,9 @@ export const mutants: readonly Mutant[] = [
   {
     bug: "a win that came too late to be of use counts",
     file: "src/lease/lock-calls.ts",
-    instead: "if (clock.now() < trustedUntilMs(sentAtMs, attempt.lease.ttlMs)) return",
-    plant: "if (attempt.lease !== null) return",
-    caughtBy: LATE_ANSWERS,
+    instead: "if (attempt !== undefined && clock.now() < trustedUntilMs(sentAtMs, attempt.lease.ttlMs)) {",
+    plant: "if (attempt !== undefined && clock.now() < sentAtMs + 10 * trustedUntilMs(0, attempt.lease.ttlMs)) {",
+    caughtBy: LEASES,
   },
   {
     bug: "a release that throws when the server does not answer",
@@ -75,8 +75,8 @@ export const mutants: readonly Mutant[] = [
   {
     bug: "a renewal that failed is not tried again",
     file: "src/lease/lease-keeper.ts",
-    instead: "kept.renewing = false;",
-    plant: 'kept.renewing = typeof renewal === "object";',
+    instead: ": now + guard.ttlMs / RETRIES_PER_TTL;",
+    plant: ": now + guard.ttlMs * RETRIES_PER_TTL;",
     caughtBy: { files: ["test/lock/faults-holders.test.ts"], products: ["redlock-1"], titles: "silence that is shorter" },
   },
 ];
