@@ -14,18 +14,17 @@
 --   an exclusive key lists one owner (a check: no statement, however wrong, makes two);
 --   no listed end is after leased_until: a row whose leased_until has passed may be deleted by anybody.
 --
--- Why all owners of a key are in its one row, and not a row each: whatever changes who holds a key then meets the others at one row
--- lock, and reads the row again as they left it. With a row each, two owners that take a key at once write two rows and miss each
--- other, and a second lock must be found to keep them apart. The price: shared owners of one key are written one after another.
+-- Why all owners of a key are in its one row: whatever changes who holds a key then meets the others at one row lock, and reads the row
+-- as they left it. With a row each, two owners that take a key at once write two rows and miss each other, and a second lock must be
+-- found to keep them apart. The price: shared owners of one key are written one after another.
 --
--- Why functions: what is decided needs several looks at the row, in one statement for the client, since a pooler may lead the next
--- one elsewhere; and their plans are kept by the connection, which more than doubles how many locks a second can be taken.
+-- Why functions: deciding takes several looks at the row, in one statement for the client, since a pooler may lead the next one
+-- elsewhere; and their plans are kept by the connection, which more than doubles how many locks a second can be taken.
 --
--- What they lock: one row, but extend_locks, which goes by the order of the hashes, and sweep_locks, which skips what others have
--- locked. So none of them waits in a circle. Above READ COMMITTED the server may refuse one (40001), which then did nothing.
+-- What they lock: one row, but extend_locks, which goes by the order of the hashes, and the back-end's sweep, which skips what
+-- others have locked. So none of them waits in a circle. Above READ COMMITTED the server may refuse one (40001), which then did nothing.
 --
--- There is no index on leased_until: with one, an extension would write the indexes too. The sweep looks at neighbours of a random
--- hash instead.
+-- No index on leased_until: with one, an extension would write the indexes too. The sweep looks at neighbours of a random hash.
 
 create table locks (
   key_hash     bytea         not null primary key check (length(key_hash) = 32),  -- SHA-256 of the key, which may be long
@@ -53,9 +52,9 @@ declare
 begin
   won := true;
   loop
-    -- Looked at first without a lock: a crowd before a held key writes nothing and waits for nobody.
+    -- Without a lock first: a crowd before a held key writes nothing and waits for nobody. Locking and looking are one statement: a
+    -- row that came in between would be taken for locked.
     if is_locked then
-      -- One statement: a row that came between locking and looking would be looked at without a lock.
       select * into found_row from locks where key_hash = of_key for update;
     else
       select * into found_row from locks where key_hash = of_key;
@@ -126,9 +125,7 @@ declare
   other_ends timestamptz[];
 begin
   select * into found_row from locks where key_hash = of_key and by_owner = any (owners) for update;
-  if not found then
-    return false;
-  end if;
+  if not found then return false; end if;
   select array_agg(h.owner), array_agg(h.ends) into other_owners, other_ends
   from unnest(found_row.owners, found_row.ends) as h (owner, ends) where h.owner <> by_owner and h.ends > clock_timestamp();
   if other_owners is not null then
@@ -141,21 +138,4 @@ begin
   end if;
   return found_row.ends[array_position(found_row.owners, by_owner)] > clock_timestamp();
 end
-$$ set search_path from current;
-
--- Deletes what ran out and nobody met, among the keys that follow a hash. Output: how many.
-create function sweep_locks(from_key bytea, at_most integer) returns bigint
-language sql as $$
-  with neighbours as (
-    (select key_hash from locks where key_hash >= from_key order by key_hash limit at_most)
-    union all
-    (select key_hash from locks where key_hash < from_key order by key_hash limit at_most)  -- after the last comes the first
-    limit at_most
-  ), over as (
-    select key_hash from locks where key_hash in (select key_hash from neighbours) and leased_until <= clock_timestamp()
-    for update skip locked
-  ), swept as (
-    delete from locks where key_hash in (select key_hash from over) returning 1
-  )
-  select count(*) from swept
 $$ set search_path from current;

@@ -26,6 +26,22 @@ const ROWS_PER_SWEEP = 100;
 /** The encoding of the database has no such character. */
 const UNTRANSLATABLE = "22P05";
 
+/**
+ * Deletes what ran out and nobody met, among the keys that follow a hash; after the last key comes the first.
+ * Input: $1 the hash; $2 how many keys are looked at. What others have locked is passed over, and they need not wait.
+ */
+const sweep = (table: string): string => `
+with neighbours as (
+  (select key_hash from ${table} where key_hash >= $1 order by key_hash limit $2)
+  union all
+  (select key_hash from ${table} where key_hash < $1 order by key_hash limit $2)
+  limit $2
+), over as (
+  select key_hash from ${table} where key_hash in (select key_hash from neighbours) and leased_until <= clock_timestamp()
+  for update skip locked
+)
+delete from ${table} where key_hash in (select key_hash from over)`;
+
 export interface LeaseRowParts {
   readonly server: PostgresServer;
   readonly pool: PostgresPool;
@@ -135,8 +151,8 @@ export class LeaseRows implements LockBackend {
   #sweepNowAndThen(ttlMs: number): void {
     this.#wins += 1;
     if (this.#wins % WINS_PER_SWEEP !== 1) return;
-    const text = `select ${this.#parts.schema}.sweep_locks($1, $2)`;
-    this.#calls.call({ text, values: [randomBytes(32), ROWS_PER_SWEEP] }, this.#limit(ttlMs)).answer.catch(() => {});
+    const query = { text: sweep(`${this.#parts.schema}.locks`), values: [randomBytes(32), ROWS_PER_SWEEP] };
+    this.#calls.call(query, this.#limit(ttlMs)).answer.catch(() => {});
   }
 
   async #answer<T>(what: string, answer: Promise<T>): Promise<T> {

@@ -1,8 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { etcd } from "../../src/lock/etcd.ts";
-import { lockConformance } from "../conformance/lock-conformance.ts";
 import { askEtcd } from "../support/etcd-gateway.ts";
 import { eventually } from "../support/eventually.ts";
 import type { ServerProcess } from "../support/server-process.ts";
@@ -23,23 +21,6 @@ afterAll(() => Promise.all((servers ?? []).map((server) => server.stop())));
 beforeEach(() => {
   key = `etcd:${randomUUID()}`;
 });
-
-lockConformance(
-  product.title,
-  async () => {
-    const inspector = await product.inspect(urls);
-    return {
-      // A thousand calls at once take their time on a busy machine.
-      backend: etcd(urls, { callTimeoutMs: 20_000 }),
-      isHeld: async (name) => (await inspector.holders(name)) > 0,
-      elapse: async (ms) => {
-        await delay(ms);
-      },
-      close: () => inspector.close(),
-    };
-  },
-  product,
-);
 
 describe("etcd with members that hang or die", () => {
   it("L6 a member that follows and hangs is passed over, wherever it stands in the list", async () => {

@@ -13,7 +13,7 @@ const MEMBERS = ["http://one", "http://two", "http://three"];
 /** How etcd says that nobody contends. */
 const EMPTY_LINE = { header: HEADER, succeeded: true, responses: [{ response_range: {} }, { response_range: {} }] };
 
-// Planted once and seen to fail, each by itself: waiting for every member, no time limit, no next member when one fails or is silent.
+// Planted once and seen to fail, each by itself: no time limit, no next member when one fails or is silent.
 describe("etcd and members that fail", () => {
   it("L6 asks the next member at once when one refuses the connection, and prefers it from then on", async () => {
     const asked: string[] = [];

@@ -11,7 +11,7 @@ import {
 } from "../conformance/lock/process-faults.ts";
 
 // These tests wait for time to pass, which they do beside each other, but not so many that the machine is what they measure.
-vi.setConfig({ maxConcurrency: 9, testTimeout: 90_000 });
+vi.setConfig({ maxConcurrency: 12, testTimeout: 90_000 });
 
 const products = await lockProducts();
 // A client of several servers that act as one does not know them from one server, until one of them fails: faults-servers.test.ts.

@@ -3,7 +3,7 @@ import { settle } from "../support/manual-clock.ts";
 
 /** A statement under way: the test decides when it is answered, and how. */
 export interface ScriptedStatement {
-  /** The function that it calls. */
+  /** The function that it calls; what calls none is a sweep. */
   readonly calls: string;
   answer(row: unknown): Promise<void>;
   fail(error: Error): Promise<void>;
@@ -24,7 +24,7 @@ export function scriptedPool(): ScriptedPool {
     query: ({ text }) =>
       new Promise((resolve, reject) => {
         statements.push({
-          calls: /\w+_locks?(?=\()/.exec(text)?.[0] ?? text,
+          calls: /\w+_locks?(?=\()/.exec(text)?.[0] ?? "sweep",
           answer: (row) => {
             resolve({ rows: [row] });
             return settle();

@@ -77,6 +77,6 @@ export const mutants: readonly Mutant[] = [
     file: "src/lease/lease-keeper.ts",
     instead: ": now + guard.ttlMs / RETRIES_PER_TTL;",
     plant: ": now + guard.ttlMs * RETRIES_PER_TTL;",
-    caughtBy: { files: ["test/lock/faults-holders.test.ts"], products: ["redlock-1"], titles: "silence that is shorter" },
+    caughtBy: LEASES,
   },
 ];

@@ -37,7 +37,7 @@ export const mutants: readonly Mutant[] = [
     file: "src/lock/redlock-round.ts",
     instead: "const cancel = clock.after(this.#timeoutMs, () => clock.after(0, () => this.#decide?.()));",
     plant: "const cancel = (): void => {};",
-    caughtBy: { files: ["test/lock/faults-servers.test.ts"], products: ["redlock-3"], titles: "make a majority" },
+    caughtBy: { files: ["test/lock/redlock-hung-nodes.test.ts"], titles: "one dead and one hung node" },
   },
   {
     bug: "who asks again with the same owner is refused, so a lost reply orphans the key",
