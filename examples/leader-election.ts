@@ -13,13 +13,16 @@ import pg from "pg";
 const database = new pg.Pool({ connectionString: process.env.DATABASE_URL });
 const exclaim = createExclaim({ database, ttlMs: Number(process.env.TTL_MS ?? 5_000) });
 await exclaim.migrate();
+await database.query("create table if not exists leader_beat (id bigserial primary key, term bigint, pid int)");
 const stopping = new AbortController();
 process.once("SIGTERM", () => stopping.abort());
 
 const election = exclaim.resource("billing");
 while (!stopping.signal.aborted) {
+  let hasLed = false;
   // Whoever waits is asked for nothing; a day is the longest wait, so go round.
   const outcome = await election.claim({ key: "leader", waitMs: 86_400_000, signal: stopping.signal }, async (claim) => {
+    hasLed = true;
     console.log(`${process.pid} leads, term ${claim.token}`);
     while (!claim.signal.aborted) {
       await claim.transaction((tx) =>
@@ -29,7 +32,7 @@ while (!stopping.signal.aborted) {
     }
   });
   const why = "error" in outcome && outcome.error instanceof Error ? `: ${outcome.error.message}` : "";
-  console.log(`${process.pid} leads no more, ${outcome.status}${why}`);
+  if (hasLed) console.log(`${process.pid} leads no more, ${outcome.status}${why}`);
   // A database that is away is not asked again at once.
   if (outcome.status === "failed") await delay(500);
 }

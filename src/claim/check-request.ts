@@ -35,7 +35,7 @@ export function checkWait(waitMs: number | undefined): void {
 
 /** Throws CONFIG_INVALID. */
 export function checkSignal(signal: AbortSignal | undefined): void {
-  if (signal === undefined || (typeof signal === "object" && signal !== null && "aborted" in signal)) return;
+  if (signal === undefined || (typeof signal?.addEventListener === "function" && "aborted" in signal)) return;
   throw new ExclaimError("CONFIG_INVALID", "signal is not an AbortSignal: pass controller.signal");
 }
 
@@ -56,7 +56,7 @@ export function checkClaimOptions(options: ClaimOptions): void {
 
 /** Throws CONFIG_INVALID. */
 export function checkMaxHold(maxHoldMs: number | undefined): void {
-  if (maxHoldMs === undefined || maxHoldMs > 0) return;
+  if (maxHoldMs === undefined || (typeof maxHoldMs === "number" && maxHoldMs > 0)) return;
   throw new ExclaimError("CONFIG_INVALID", `maxHoldMs is ${maxHoldMs}: use a number of milliseconds above 0`);
 }
 

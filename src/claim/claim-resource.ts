@@ -1,3 +1,4 @@
+import { ExclaimError } from "../errors.ts";
 import type { Spacing } from "../ledger/resource-ledger.ts";
 import type { Outcome } from "../settle/outcome.ts";
 import { checkBeat, checkResourceName, checkResourceRequest } from "./check-resource-request.ts";
@@ -24,9 +25,10 @@ export function resourceOf(parts: EngineParts, given: string): Resource {
       return serveBeat(parts, {
         intervalMs,
         signal,
-        async claim() {
+        async claim(isStopping) {
           let hasRun = false;
           const run = async (claim: Claim<undefined>): Promise<void> => {
+            if (isStopping()) throw new ExclaimError("ABORTED", "the beat was stopped before this run began");
             hasRun = true;
             await handler(claim);
           };

@@ -14,7 +14,12 @@ const MAX_PAUSE_MS = 2_000;
  */
 export async function claimWithWait<T>(
   parts: EngineParts,
-  request: { readonly waitMs?: number | undefined; readonly signal?: AbortSignal | undefined },
+  request: {
+    readonly waitMs?: number | undefined;
+    readonly signal?: AbortSignal | undefined;
+    /** Asked for more often than twice in it, a key's next start is known before it is due. */
+    readonly minIntervalMs?: number | undefined;
+  },
   deliver: (waitMs: number) => Promise<Outcome<T>>,
 ): Promise<Outcome<T>> {
   const { clock, random, holding } = parts;
@@ -26,7 +31,8 @@ export async function claimWithWait<T>(
     if (outcome.status !== "contended" || leftMs <= 0) return outcome;
     const { retryAfterMs, tooEarly = false } = outcome;
     if (tooEarly && retryAfterMs > leftMs) return outcome;
-    const jittered = random.fraction() * Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(tries, 10));
+    const longestMs = Math.min(MAX_PAUSE_MS, Math.max(FIRST_PAUSE_MS, (request.minIntervalMs ?? MAX_PAUSE_MS) / 2));
+    const jittered = random.fraction() * Math.min(longestMs, FIRST_PAUSE_MS * 2 ** Math.min(tries, 10));
     const pauseMs = retryAfterMs > 0 ? Math.min(jittered, retryAfterMs) : jittered;
     await sleep(clock, Math.min(tooEarly ? retryAfterMs : pauseMs, leftMs), signals);
     throwIfAborted(signals);

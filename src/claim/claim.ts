@@ -5,9 +5,9 @@ import type { Transaction } from "../ledger/ledger.ts";
  * One object for the whole delivery; it never changes hands.
  */
 export interface Claim<R = unknown> {
-  /** The claimed row as it is after the claim. */
+  /** The claimed row as it is after the claim; undefined for a named resource. */
   readonly row: R;
-  /** The row's id as text. */
+  /** The row's id as text; the key of a named resource. */
   readonly key: string;
   readonly claimant: string;
   /** Fencing token: strictly greater than every token this resource had before. A string when you send it anywhere as JSON. */
@@ -35,7 +35,8 @@ export interface Claim<R = unknown> {
   /**
    * Completes the claim: the fence check, what `work` writes, its published messages and the stored result are one transaction.
    * At most once. A handler that never calls it is completed with its return value.
-   * After: a redelivery is answered with the stored result and does not run the handler.
+   * After: a redelivery is answered with the stored result and does not run the handler. For a named resource, which stores no result:
+   * its lease is over, and a redelivery runs again.
    * Throws as `transaction`, and RESULT_NOT_SERIALIZABLE (nothing is committed), CLAIM_ENDED (called twice).
    */
   complete(): Promise<undefined>;
@@ -43,7 +44,7 @@ export interface Claim<R = unknown> {
 
   /**
    * Gives the row back to the pool. The claim is over; the handler should return.
-   * After: the row is free for others and this claimant has none.
+   * After: the row is free for others and this claimant has none. For a named resource: its lease is over, as completed.
    */
   release(): Promise<void>;
 }

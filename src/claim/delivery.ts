@@ -24,7 +24,7 @@ async function counted<T>(parts: EngineParts, { handler, signal, deliver }: Deli
   const done = parts.holding.running.enter();
   try {
     // A caller that gave up before it began must not be given anything.
-    throwIfAborted(signal === undefined ? [parts.holding.closing] : [parts.holding.closing, signal]);
+    throwIfAborted(signal ? [parts.holding.closing, signal] : [parts.holding.closing]);
     if (typeof handler !== "function") {
       throw new ExclaimError("CONFIG_INVALID", "claim(request, handler): the handler is not a function");
     }
@@ -36,7 +36,10 @@ async function counted<T>(parts: EngineParts, { handler, signal, deliver }: Deli
   }
 }
 
+/** No claimant and no key that passes its check is longer. */
+const MAX_NAME_LENGTH = 1_024;
+
 /** A name from a message, as it may stand in an event. */
 export function nameOf(given: unknown): string {
-  return typeof given === "string" ? given.slice(0, 128) : "";
+  return typeof given === "string" ? given.slice(0, MAX_NAME_LENGTH) : "";
 }

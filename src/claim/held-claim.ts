@@ -40,6 +40,7 @@ export class HeldClaim<R> implements Claim<R> {
   readonly attempt: number;
   readonly resumed: boolean;
   readonly #ports: HeldClaimPorts;
+  readonly #refusals = new Set<unknown>();
   #state: State = "open";
   #result: unknown;
   #ending: Promise<unknown> = Promise.resolve();
@@ -75,7 +76,7 @@ export class HeldClaim<R> implements Claim<R> {
   async transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
     this.#assertOpen();
     this.#ports.lease.assertTrusted();
-    return await this.#ports.record.transact((tx) => this.#fencedWork(tx, work));
+    return await this.#noting(this.#ports.record.transact((tx) => this.#fencedWork(tx, work)));
   }
 
   /**
@@ -102,15 +103,17 @@ export class HeldClaim<R> implements Claim<R> {
       let result: T | undefined;
       if (work === undefined) {
         this.#ports.renewal.stop();
-        await this.#ports.record.complete(undefined);
+        await this.#noting(this.#ports.record.complete(undefined));
       } else {
-        result = await this.#ports.record.transact(
-          (tx) => this.#fencedWork(tx, work),
-          (value) => {
-            const stored = this.#ports.record.stored(value);
-            this.#ports.renewal.stop();
-            return stored;
-          },
+        result = await this.#noting(
+          this.#ports.record.transact(
+            (tx) => this.#fencedWork(tx, work),
+            (value) => {
+              const stored = this.#ports.record.stored(value);
+              this.#ports.renewal.stop();
+              return stored;
+            },
+          ),
         );
       }
       this.#state = "completed";
@@ -133,7 +136,7 @@ export class HeldClaim<R> implements Claim<R> {
     this.#ports.lease.assertTrusted();
     this.#state = "completing";
     this.#ports.renewal.stop();
-    await this.#ports.record.complete(stored);
+    await this.#noting(this.#ports.record.complete(stored));
     this.#state = "completed";
     this.#result = result;
   }
@@ -158,7 +161,7 @@ export class HeldClaim<R> implements Claim<R> {
     this.#state = "releasing";
     this.#ports.renewal.stop();
     try {
-      await this.#ports.record.release();
+      await this.#noting(this.#ports.record.release());
       this.#state = "released";
     } catch (error) {
       if (!isUnknown(error, true)) {
@@ -174,6 +177,20 @@ export class HeldClaim<R> implements Claim<R> {
     if (this.#state === "completed" || this.#state === "released") return;
     this.#state = "ended";
     this.#ports.lease.cancel(reason);
+  }
+
+  /** Whether the ledger threw this very error about this claim: one of another claim, made inside the handler, says nothing of it. */
+  wasRefused(error: unknown): boolean {
+    return this.#refusals.has(error);
+  }
+
+  async #noting<T>(asked: Promise<T>): Promise<T> {
+    try {
+      return await asked;
+    } catch (error) {
+      this.#refusals.add(error);
+      throw error;
+    }
   }
 
   /** The deadline may pass while `work` runs: nothing it wrote is committed then. */

@@ -3,6 +3,9 @@ import type { WonLock } from "../lease/lock-calls.ts";
 import type { LockMode } from "../lock/lock.ts";
 import type { EngineParts } from "./engine-parts.ts";
 
+/** When to ask again where the lock's server cannot say how long the holder has it. */
+const UNKNOWN_WAIT_MS = 100;
+
 /** `held` also where no back-end is configured: the ledger's lease is the only guard then. */
 export type LockAnswer = "held" | { readonly retryAfterMs: number };
 
@@ -44,7 +47,7 @@ export class OuterLocks implements AsyncDisposable {
     const { signal, mode = "exclusive" } = this.#options;
     const signals = signal === undefined ? [holding.closing] : [signal, holding.closing];
     const answer = await holding.taker.take({ key, ttlMs, mode, waitMs, signals });
-    if (answer.lock === null) return { retryAfterMs: answer.retryAfterMs };
+    if (answer.lock === null) return { retryAfterMs: Math.max(answer.retryAfterMs, UNKNOWN_WAIT_MS) };
     this.#won.push(answer.lock);
     return "held";
   }

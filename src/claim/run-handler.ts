@@ -1,5 +1,6 @@
 import { ExclaimError, isExclaimError } from "../errors.ts";
 import type { Lease } from "../lease/lease.ts";
+import { onAbort } from "../lease/on-abort.ts";
 import type { Outcome } from "../settle/outcome.ts";
 import type { Claim } from "./claim.ts";
 import type { HeldClaim } from "./held-claim.ts";
@@ -22,8 +23,8 @@ export async function runHandler<R, T>(
 ): Promise<Outcome<T>> {
   const stopListening = cancelWith(signal, lease, claim.claimant);
   try {
-    // The answer may have been long on its way: a lease that is over already must not start a handler.
-    lease.assertTrusted();
+    // The answer may have been long on its way: a lease that is over, or a delivery that was aborted, must not start a handler.
+    lease.assertHeld();
     const returned = await handler(claim);
     await claim.lastEnding();
     if (claim.state === "released") return { status: "completed", result: returned };
@@ -41,7 +42,7 @@ async function failed<R, T>(claim: HeldClaim<R>, lease: Lease, endings: Endings,
   await claim.lastEnding().catch(() => {});
   if (claim.state === "completed" || claim.state === "released") return { status: "failed", error };
   // Whatever of the handler still runs must not take its claim for trusted until a renewal says otherwise.
-  if (isExclaimError(error, "FENCED")) lease.lose(error);
+  if (isExclaimError(error, "FENCED") && claim.wasRefused(error)) lease.lose(error);
   if (lease.isLost() && !isExclaimError(lease.signal.reason, "HOLD_EXCEEDED")) {
     const reason = abortReason(lease, claim.claimant, error);
     if (reason.code === "CLOSED") return { status: "failed", error: reason };
@@ -83,7 +84,9 @@ function cancelWith(signal: AbortSignal | undefined, lease: Lease, claimant: str
           }),
     );
   };
-  if (signal.aborted) cancel();
-  else signal.addEventListener("abort", cancel, { once: true });
-  return () => signal.removeEventListener("abort", cancel);
+  if (signal.aborted) {
+    cancel();
+    return () => {};
+  }
+  return onAbort([signal], cancel);
 }

@@ -10,7 +10,7 @@ export interface BeatTerms {
   readonly intervalMs: number;
   readonly signal: AbortSignal | undefined;
   /** Claims the beat and runs its handler: `hasRun` says whether that was begun. */
-  claim(): Promise<{ readonly outcome: Outcome; readonly hasRun: boolean }>;
+  claim(isStopping: () => boolean): Promise<{ readonly outcome: Outcome; readonly hasRun: boolean }>;
 }
 
 /**
@@ -29,8 +29,9 @@ export function serveBeat(parts: EngineParts, terms: BeatTerms): Beat {
   return { stop, [Symbol.asyncDispose]: stop };
 
   async function serve(): Promise<void> {
-    while (!signals.some(({ aborted }) => aborted)) {
-      const { outcome, hasRun } = await terms.claim();
+    const isStopping = (): boolean => signals.some(({ aborted }) => aborted);
+    while (!isStopping()) {
+      const { outcome, hasRun } = await terms.claim(isStopping);
       await sleep(parts.clock, pauseMs(outcome, hasRun), signals);
     }
   }

@@ -73,7 +73,8 @@ export class LockHold implements HeldLock, Work {
       clock: ports.clock,
       about: {},
       maxHoldMs: undefined,
-      onLost: (reason: ExclaimError) => ports.events.emit("lock:lost", { keys, reason }),
+      onLost: (reason: ExclaimError) =>
+        ports.events.emit("lock:lost", { keys: this.#locks.map(({ lease }) => lease.key), reason }),
     });
     this.#leave = ports.running.enter();
     ports.running.add(this);

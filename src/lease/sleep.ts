@@ -8,6 +8,7 @@ export function sleep(clock: Clock, ms: number, signals: readonly AbortSignal[],
   if (signals.some(({ aborted }) => aborted)) return Promise.resolve(false);
   return new Promise((resolve) => {
     let callOff = (): void => {};
+    let stopListening = (): void => {};
     const finish = (wasWoken: boolean): void => {
       cancelTimer();
       stopListening();
@@ -15,7 +16,7 @@ export function sleep(clock: Clock, ms: number, signals: readonly AbortSignal[],
       resolve(wasWoken);
     };
     const cancelTimer = clock.after(Math.max(0, ms), () => finish(false), true);
-    const stopListening = onAbort(signals, () => finish(false));
+    stopListening = onAbort(signals, () => finish(false));
     if (waiter !== undefined) callOff = waiter.onceAwake(() => finish(true));
   });
 }

@@ -71,7 +71,11 @@ export class LockTaker {
   async #inLine(wish: LockWish, endMs: number): Promise<LockTry> {
     const waiter = this.#lines.join(wish.key);
     try {
-      await this.#sleep(wish, wish.waitMs, endMs, waiter);
+      const isFirst = await this.#sleep(wish, wish.waitMs, endMs, waiter);
+      throwIfAborted(wish.signals);
+      // Many may run out of time at once: what the first of them was told holds for all.
+      const leftMs = this.#lines.freeAtMs(wish.key) - this.#ports.clock.now();
+      if (!isFirst && leftMs > 0) return { lock: null, retryAfterMs: Math.ceil(leftMs) };
       return await this.#ask(wish, endMs, waiter);
     } finally {
       waiter.leave();
@@ -101,6 +105,7 @@ export class LockTaker {
           hasPlace = false;
           return answer;
         }
+        if ("retryAfterMs" in answer) this.#lines.noteHolder(key, this.#ports.clock.now() + answer.retryAfterMs);
         if (this.#isOver(endMs)) return answer;
         if ("error" in answer) this.#tell(key, answer.error);
         wakeUps.begin();

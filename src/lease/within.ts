@@ -20,6 +20,7 @@ export interface Limits<T> {
 export function within<T>(work: Promise<T>, { clock, limitMs, signals = [], late, tooLate }: Limits<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     let isLate = false;
+    let stopListening = (): void => {};
     const stop = (): void => {
       cancelTimer();
       stopListening();
@@ -31,7 +32,7 @@ export function within<T>(work: Promise<T>, { clock, limitMs, signals = [], late
       resolve(new Promise<T>((settle) => settle(late())));
     };
     const cancelTimer = clock.after(limitMs, giveUp, true);
-    const stopListening = onAbort(signals, giveUp);
+    stopListening = onAbort(signals, giveUp);
     work.then(
       (value) => {
         stop();

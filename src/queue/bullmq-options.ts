@@ -1,4 +1,4 @@
-import { checkClaimOptions } from "../claim/check-request.ts";
+import { checkClaimOptions, MAX_MS } from "../claim/check-request.ts";
 import { checkResourceOptions } from "../claim/check-resource-request.ts";
 import type { ClaimOptions, Pool, PoolClaimRequest } from "../claim/pool.ts";
 import type { Resource, ResourceClaimOptions } from "../claim/resource.ts";
@@ -25,6 +25,7 @@ export interface BullmqJob {
 export interface BullmqClaimOptions<J, R extends object> extends ClaimOptions, SettlePolicy<J> {
   /** The table whose rows are claimed. */
   readonly pool: Pool<R>;
+  readonly resource?: never;
   /** On whose behalf: one claimant gets one row. Empty or missing: the job is dead-lettered, never run without a claim. */
   readonly claimant: (job: J) => string;
   /** Only rows of this subset. @default the whole pool */
@@ -40,6 +41,7 @@ export interface BullmqClaimOptions<J, R extends object> extends ClaimOptions, S
 export interface BullmqResourceOptions<J> extends ResourceClaimOptions, DeliveryPolicy<J> {
   /** What `exclaim.resource()` returns. */
   readonly resource: Resource;
+  readonly pool?: never;
   /** What only one job may work on at a time. Empty or missing: the job is dead-lettered, never run without a claim. */
   readonly key: (job: J) => string;
 }
@@ -56,7 +58,7 @@ export function assertBullmqOptions<J, R extends object>(
 ): void {
   assertConfig(typeof handler === "function", "the first argument must be the handler, the second the options");
   assertConfig(typeof options === "object" && options !== null, "the second argument must be the options");
-  if ("resource" in options) assertResourceOptions(options);
+  if (options.resource !== undefined) assertResourceOptions(options);
   else assertPoolOptions(options);
   assertPolicy(options);
 }
@@ -71,7 +73,7 @@ function assertPoolOptions<J, R extends object>(options: BullmqClaimOptions<J, R
 }
 
 function assertResourceOptions<J>(options: BullmqResourceOptions<J>): void {
-  assertConfig(!("pool" in options), "give pool or resource, not both");
+  assertConfig(options.pool === undefined, "give pool or resource, not both");
   assertConfig(typeof options.resource?.claim === "function", "resource must be what exclaim.resource() returns");
   assertConfig(typeof options.key === "function", "key must be a function of the job");
   checkResourceOptions(options);
@@ -93,8 +95,11 @@ function assertRule<J>(name: (typeof RULES)[number], rule: RuleOption<J, Content
   if (rule.do === "retry" && rule.delayMs !== undefined) assertMs(`${name}.delayMs`, rule.delayMs);
   if (rule.do !== "wait") return;
   assertMs(`${name}.upToMs`, rule.upToMs);
-  if (rule.otherwise !== undefined)
-    assertConfig(DOABLE.includes(rule.otherwise?.do), `${name}.otherwise.do must be one of ${DOABLE.join(", ")}`);
+  assertConfig(rule.upToMs <= MAX_MS, `${name}.upToMs must be at most ${MAX_MS}`);
+  if (rule.otherwise === undefined) return;
+  assertConfig(DOABLE.includes(rule.otherwise?.do), `${name}.otherwise.do must be one of ${DOABLE.join(", ")}`);
+  const { otherwise } = rule;
+  if (otherwise.do === "retry" && otherwise.delayMs !== undefined) assertMs(`${name}.otherwise.delayMs`, otherwise.delayMs);
 }
 
 function assertMs(name: string, valueMs: number): void {

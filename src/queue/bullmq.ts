@@ -69,7 +69,7 @@ export function withClaim<J extends BullmqJob, T, R extends object>(
   options: BullmqClaimOptions<J, R> | BullmqResourceOptions<J>,
 ): ClaimProcessor<J, T> {
   assertBullmqOptions(handler, options);
-  return "resource" in options
+  return options.resource !== undefined
     ? claimProcessor<J, T, undefined>(handler, resourceTarget(options), options)
     : claimProcessor<J, T, R>(handler, poolTarget(options), options);
 }

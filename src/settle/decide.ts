@@ -78,7 +78,9 @@ export function decide<M>(
 
   function contended(rule: ContentionRule): Disposition | ClaimAgain {
     const reason = "contended: another delivery is at work, or it is too early for the next";
-    if (rule?.do === "drop") return { do: "complete", result: undefined };
+    // What this very message began, and did not finish, is nobody else's work: that it is in the way of itself must not end it.
+    const hasBegun = context.attemptsMade > 0 || context.deferrals > 0;
+    if (rule?.do === "drop") return hasBegun ? bounded({ do: "retry" }, reason) : { do: "complete", result: undefined };
     if (rule?.do !== "wait") return bounded(rule, reason);
     return hasWaited ? bounded(rule.otherwise ?? { do: "retry" }, reason) : { do: "wait", waitMs: rule.upToMs };
   }
@@ -92,7 +94,7 @@ export function decide<M>(
         return { do: rule.do, error: error ?? refusal(rule.reason ?? reason, context.claimant) };
       case "retry": {
         const limit = policy.maxDeferrals ?? DEFAULT_MAX_DEFERRALS;
-        if (context.deferrals >= limit) {
+        if (context.deferrals >= limit && !isTooEarly(outcome)) {
           return { do: "fail", error: refusal(`${reason}; put off ${limit} times (maxDeferrals)`, context.claimant, error) };
         }
         return { do: "retry", delayMs: retryDelayMs(rule, outcome, context.deferrals, fraction) };
@@ -107,6 +109,11 @@ export function decide<M>(
         };
     }
   }
+}
+
+/** Nothing is wrong with it: a key that is asked for more often than its interval allows has a queue, and serves it in its time. */
+function isTooEarly(outcome: Outcome): boolean {
+  return outcome.status === "contended" && outcome.tooEarly === true;
 }
 
 function doable(outcome: Outcome): string {
@@ -127,7 +134,7 @@ function retryDelayMs(rule: Extract<Rule, { do: "retry" }>, outcome: Outcome, de
   if (rule.delayMs !== undefined) return rule.delayMs;
   if (outcome.status !== "contended" || outcome.retryAfterMs <= 0) return backoffMs(deferrals, fraction);
   // Nobody is in the way, so nothing is gained by coming sooner and the beat is lost by coming later.
-  if (outcome.tooEarly === true) return Math.ceil(outcome.retryAfterMs);
+  if (isTooEarly(outcome)) return Math.ceil(outcome.retryAfterMs);
   // A short hint says that a row is locked this moment, by whom and for how long nobody knows: come back soon, but not for ever.
   if (outcome.retryAfterMs < MIN_RETRY_MS) return backoffMs(Math.min(deferrals, SHORT_HINT_DOUBLINGS), fraction);
   return Math.ceil(Math.min(backoffMs(deferrals, fraction), outcome.retryAfterMs + MIN_RETRY_MS * fraction));

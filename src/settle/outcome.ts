@@ -9,7 +9,7 @@ export type Outcome<R = unknown> =
   /** An earlier delivery completed this claim; the handler did not run. */
   | { readonly status: "replayed"; readonly result: R }
   /**
-   * Somebody else works on it. `retryAfterMs`: when it is worth asking again, as the server knows. `tooEarly`: nobody does, but the
+   * Somebody else works on it. `retryAfterMs`: when it is worth asking again, as the server knows, or a short time. `tooEarly`: nobody does, but the
    * resource's minimum interval is not over; it is after exactly that time.
    */
   | { readonly status: "contended"; readonly retryAfterMs: number; readonly tooEarly?: true }

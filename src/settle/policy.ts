@@ -27,15 +27,19 @@ export type Rule =
 /** What may be done about contention, beside the rules for all outcomes. */
 export type ContentionRule =
   | Rule
-  /** Wait here, with the message unsettled, for at most this long; else do `otherwise`. */
+  /** Wait here, with the message unsettled, for at most this long; else do `otherwise`. A rule that is a function is asked again then. */
   | { readonly do: "wait"; readonly upToMs: number /** @default { do: "retry" } */; readonly otherwise?: Rule }
-  /** Somebody works on it, and that is enough: the message is done. */
+  /**
+   * Somebody works on it, or has just done so, and that is enough: the message is done. One that was begun or put off before is put off
+   * instead, since what is in its way may be its own earlier delivery.
+   */
   | { readonly do: "drop" };
 
 /** What a rule may depend on. */
 export interface RuleContext<M> {
   readonly message: M;
   readonly outcome: Outcome;
+  /** The claimant, or the key of a named resource. */
   readonly claimant: string;
   /** How often this message was put off so far; stalls count too. */
   readonly deferrals: number;

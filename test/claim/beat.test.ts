@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { LockBackend } from "../../src/lock/lock.ts";
 import { gate, openEngine, TTL_MS } from "./engine-in-memory.ts";
 
 const BEAT_MS = 1_000;
@@ -126,6 +127,51 @@ describe("a beat", () => {
 
     expect([early, hasStopped, runs]).toEqual([false, true, 2]);
     expect(clock.pendingTimers).toBe(0);
+  });
+
+  // Planted: a hint of 0 obeyed; the lock was asked without a pause.
+  it("does not ask without a pause where the lock cannot say how long the holder has it", async () => {
+    let asked = 0;
+    const silent: LockBackend = {
+      name: "silent",
+      capabilities: { expiry: "session", ttlGranularityMs: 1, shared: false, fifo: false, push: false },
+      acquire: async () => {
+        asked += 1;
+        return { lease: null, retryAfterMs: 0 };
+      },
+      extend: async () => true,
+      release: async () => true,
+    };
+    const { engine, clock } = openEngine(0, { lock: silent });
+    engine.resource("report").every(60_000, async () => {});
+
+    await clock.advance(10_000);
+
+    expect(asked).toBeGreaterThan(1);
+    expect(asked).toBeLessThanOrEqual(101);
+  });
+
+  // Planted: the run begun after stop(), because its claim was under way.
+  it("begins no run after it was stopped, also where the claim for it was under way", async () => {
+    const { engine, clock, resources } = openEngine(0);
+    const { opened, open } = gate();
+    const take = resources.take.bind(resources);
+    resources.take = async (batch) => {
+      await opened;
+      return take(batch);
+    };
+    let runs = 0;
+    const beat = engine.resource("report").every(BEAT_MS, async () => {
+      runs += 1;
+    });
+    await clock.advance(1);
+
+    const stopping = beat.stop();
+    open();
+    await clock.advance(10);
+    await stopping;
+
+    expect(runs).toBe(0);
   });
 
   it("tries again after a second when the ledger is away, and then finds the grid again", async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { isExclaimError } from "../../src/errors.ts";
+import { ExclaimError, isExclaimError } from "../../src/errors.ts";
 import type { Outcome } from "../../src/settle/outcome.ts";
 import { gate, openEngine, TTL_MS } from "./engine-in-memory.ts";
 
@@ -161,6 +161,39 @@ describe("a claim of a named resource", () => {
     expect([codeOf(await aborted), codeOf(await closed)]).toEqual(["ABORTED", "CLOSED"]);
     expect((await holder).status).toBe("completed");
     await closing;
+  });
+
+  // Planted: the handler begun all the same; this test failed.
+  it("starts no handler when its caller aborted while the key was taken", async () => {
+    const { engine, clock, resources } = openEngine(0);
+    const { opened, open } = gate();
+    const take = resources.take.bind(resources);
+    resources.take = async (batch) => {
+      await opened;
+      return take(batch);
+    };
+    const caller = new AbortController();
+    const claim = engine.resource("order").claim({ key: "42", signal: caller.signal }, never);
+    await clock.advance(1);
+
+    caller.abort();
+    open();
+    const outcome = await claim;
+
+    expect([outcome.status, codeOf(outcome)]).toEqual(["failed", "ABORTED"]);
+    expect(resources.leases()).toMatchObject([{ status: "failed" }]);
+  });
+
+  // Planted: the code alone compared; the outer claim was lost.
+  it("is not lost because another claim, made inside its handler, was refused", async () => {
+    const { engine } = openEngine(0);
+    const foreign = new ExclaimError("FENCED", "of another claim");
+
+    const outcome = await engine.resource("order").claim({ key: "42" }, async () => {
+      throw foreign;
+    });
+
+    expect(outcome).toEqual({ status: "failed", error: foreign });
   });
 
   // Planted: shared taken for exclusive in the outer lock; this test failed.

@@ -131,8 +131,20 @@ describe("a disposition of contention", () => {
     expect(settleAfterWait({ status: "completed", result: 1 }, { onContended: wait })).toEqual({ do: "complete", result: 1 });
   });
 
-  it("may be to drop the message, which is done then", () => {
-    expect(settle(held, { onContended: { do: "drop" } })).toEqual({ do: "complete", result: undefined });
+  // Planted: dropped whatever came before; a message whose own failed or dead delivery was in its way was completed.
+  it("may be to drop the message, which is done then, unless it was begun or put off before", () => {
+    const policy = { onContended: { do: "drop" } } as const;
+    const facts = { message: "job", outcome: held, claimant: "7" };
+
+    expect(decide(held, policy, { ...facts, deferrals: 0, attemptsMade: 0 }, 0)).toEqual({ do: "complete", result: undefined });
+    expect(decide(held, policy, { ...facts, deferrals: 0, attemptsMade: 1 }, 0).do).toBe("retry");
+    expect(decide(held, policy, { ...facts, deferrals: 1, attemptsMade: 0 }, 0).do).toBe("retry");
+  });
+
+  it("that is only too early is put off without a bound: a key's queue is served in its time", () => {
+    const early: Outcome = { status: "contended", retryAfterMs: 1_000, tooEarly: true };
+
+    expect(settle(early, { maxDeferrals: 3 }, 1_000)).toEqual({ do: "retry", delayMs: 1_000 });
   });
 });
 

@@ -13,7 +13,6 @@ const SETTING_ARGUMENTS = [
   "--innodb-log-file-size=32M",
   "--skip-log-bin",
   "--max-connections=400",
-  "--max-connections=400",
   "--character-set-server=utf8mb4",
 ];
 
