@@ -173,14 +173,17 @@ describe("a claim of a named resource", () => {
       return take(batch);
     };
     const caller = new AbortController();
-    const claim = engine.resource("order").claim({ key: "42", signal: caller.signal }, never);
+    let hasRun = false;
+    const claim = engine.resource("order").claim({ key: "42", signal: caller.signal }, async () => {
+      hasRun = true;
+    });
     await clock.advance(1);
 
     caller.abort();
     open();
     const outcome = await claim;
 
-    expect([outcome.status, codeOf(outcome)]).toEqual(["failed", "ABORTED"]);
+    expect([outcome.status, codeOf(outcome), hasRun]).toEqual(["failed", "ABORTED", false]);
     expect(resources.leases()).toMatchObject([{ status: "failed" }]);
   });
 

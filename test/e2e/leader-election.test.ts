@@ -51,7 +51,7 @@ describe("the leader-election example", () => {
       { timeoutMs: SUCCESSION_MS, what: `a leader after term ${term}` },
     );
 
-  // Planted: the fence left out of the transaction, and the paused leader wrote after its successor; this test failed.
+  // What a paused leader finds out by its clock alone it would not write either: the fence itself is planted in the suites of the ledger.
   it("S3 S4 keeps one of five processes leader through kills, pauses and an orderly end, with ever higher terms", async () => {
     const first = await leaderAfter(0);
     signal(first.pid, "SIGKILL");
