@@ -30,6 +30,8 @@ export interface ZookeeperClient {
     readonly socket?: ZookeeperSocket;
     /** The number of the next request. */
     xid?: number;
+    /** The first part of an answer whose rest has not come yet. */
+    pendingBuffer?: Uint8Array | null;
   };
 }
 

@@ -48,6 +48,7 @@ export class Session {
     this.#acls = acls;
     client.on("state", () => {
       if (client.getState().name === EXPIRED) this.#hasExpired = true;
+      if (client.getState().name !== CONNECTED) this.#forgetHalfAnswer();
       this.#isLost = false;
       this.#hear();
     });
@@ -168,6 +169,16 @@ export class Session {
     this.#isSilent = false;
     // With an error the client also takes back the timer that it set for connecting, which would cut the next connection.
     socket?.destroy(new Error("the server was silent"));
+    this.#forgetHalfAnswer();
+  }
+
+  /**
+   * The client keeps what came of an answer when its connection broke, and reads it as the beginning of what the next one brings: numbers
+   * that mean nothing, for which it throws out of its socket.
+   */
+  #forgetHalfAnswer(): void {
+    const { connectionManager } = this.#client;
+    if (connectionManager?.pendingBuffer) connectionManager.pendingBuffer = null;
   }
 
   #isOpen(): boolean {

@@ -289,3 +289,23 @@ describe("zookeeper sessions", () => {
     expect((await other.acquire(key, { ttlMs: TTL_MS, owner: "b" })).lease).not.toBeNull();
   });
 });
+
+describe("zookeeper and an answer that was cut in half", () => {
+  // Planted: the half kept, which the client reads as the beginning of the next connection's first answer.
+  it("L6 makes the client forget it when its connection breaks", async () => {
+    const listeners: (() => void)[] = [];
+    const connectionManager = { pendingBuffer: Buffer.from("half") as Uint8Array | null };
+    const broken = { getState: () => ({ name: "DISCONNECTED" }), getSessionTimeout: () => 30_000, connectionManager };
+    const unused = Object.fromEntries(
+      ["getSessionId", "getChildren", "getData", "exists", "transaction"].map((name) => [name, () => {}]),
+    );
+    const client = { ...broken, ...unused, on: (_event: string, listener: () => void) => listeners.push(listener) };
+    const backend = zookeeper(client as never, { callTimeoutMs: 20 });
+    await expect(backend.acquire("order:1", { ttlMs: 10_000, owner: "a" })).rejects.toMatchObject({ code: "LOCK_UNREACHABLE" });
+
+    for (const listener of listeners) listener();
+
+    expect(listeners.length).toBeGreaterThan(0);
+    expect(connectionManager.pendingBuffer).toBeNull();
+  });
+});
