@@ -43,6 +43,9 @@ export async function closeClient(client: Client): Promise<void> {
   await Promise.race([disconnected, new Promise((resolve) => setTimeout(resolve, 2_000).unref())]);
 }
 
+/** So that a machine busy with other tests is not taken for a server that does not answer. */
+const PATIENT = { callTimeoutMs: 2_000 };
+
 /** The back-end over a client of its own, which it replaces when its session has expired. */
 export async function openZookeeper(urls: readonly string[], options: ClientOptions = {}): Promise<OpenLock> {
   let client = await openClient(urls, options);
@@ -55,7 +58,7 @@ export async function openZookeeper(urls: readonly string[], options: ClientOpti
   };
   client.once("expired", replace);
   return {
-    backend: zookeeper(() => client),
+    backend: zookeeper(() => client, PATIENT),
     close: async () => {
       isClosed = true;
       await closeClient(client);
