@@ -1,4 +1,5 @@
 import { ExclaimError, isExclaimError } from "../errors.ts";
+import { messageOf } from "./message-of.ts";
 
 /**
  * The errors by which a BullMQ processor tells its Worker what to do with the job.
@@ -48,14 +49,4 @@ export function throwable(error: unknown): unknown {
   if (error instanceof Error || Object.prototype.toString.call(error) === "[object Error]") return error;
   if (judge(error) !== "failure") return error;
   return new Error(`the handler threw what is not an Error: ${messageOf(error)}`, { cause: error });
-}
-
-/** The text of whatever was thrown; never throws itself. */
-export function messageOf(error: unknown): string {
-  try {
-    const message = (error as { readonly message?: unknown } | null | undefined)?.message;
-    return typeof message === "string" ? message : String(error);
-  } catch {
-    return "a value that has no text";
-  }
 }

@@ -1,5 +1,5 @@
 import { ExclaimError, isExclaimError } from "../errors.ts";
-import { messageOf } from "./bullmq-control-errors.ts";
+import { messageOf } from "./message-of.ts";
 
 /** One call of the processor. */
 export interface RunningClaim {

@@ -1,8 +1,7 @@
-import type { Outcome } from "../settle/outcome.ts";
-import { judge, messageOf } from "./bullmq-control-errors.ts";
 import type { BullmqJob } from "./bullmq-options.ts";
 import type { RunningClaims } from "./bullmq-running.ts";
 import { type BullmqWorker, reportTo } from "./bullmq-worker.ts";
+import { messageOf } from "./message-of.ts";
 
 /**
  * What a processor learns only from its Worker's events: that a job lock was lost, and that a job has failed for good without
@@ -36,24 +35,8 @@ export class WorkerEvents<J extends BullmqJob> {
     });
   }
 
-  /** Notes what came of a call. `handled`: the handler ran. */
-  note(job: J, outcome: Outcome, handled: boolean, lastAttempt: boolean): void {
-    if (isDealtWith(outcome, handled, lastAttempt)) this.#dealtWith.add(job);
-  }
-}
-
-/** Whether the claim needs nothing more should BullMQ not deliver the job again. */
-function isDealtWith(outcome: Outcome, handled: boolean, lastAttempt: boolean): boolean {
-  switch (outcome.status) {
-    case "completed":
-    case "replayed":
-    case "empty":
-    case "taken":
-      return true;
-    case "failed":
-      return handled && (lastAttempt || judge(outcome.error) === "final");
-    case "contended":
-    case "lost":
-      return false;
+  /** Notes that the claim of a call needs nothing more, should BullMQ not deliver the job again. */
+  dealtWith(job: J): void {
+    this.#dealtWith.add(job);
   }
 }

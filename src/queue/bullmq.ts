@@ -1,7 +1,7 @@
 /**
  * `withClaim` for BullMQ: an existing `Worker`, of BullMQ 5 or 6, on Redis or on PostgreSQL, runs its handler with one claimed row.
  *
- * A job becomes a claim of a pool's row or of a resource's key (`bullmq-target.ts`), the outcome a disposition (`settle/decide.ts`), and the disposition
+ * A job becomes a claim of a pool's row or of a resource's key (`claim-target.ts`), the outcome a disposition (`deliver-message.ts`), and the disposition
  * what BullMQ understands:
  * - complete: the result is returned
  * - retry: `job.moveToDelayed`, then an error named DelayedError; no attempt is burned
@@ -12,16 +12,17 @@
  */
 import type { Claim } from "../claim/claim.ts";
 import { ExclaimError } from "../errors.ts";
-import { decide } from "../settle/decide.ts";
-import type { Outcome } from "../settle/outcome.ts";
-import type { Disposition, SettlePolicy } from "../settle/policy.ts";
-import { DelayedError, judge, messageOf, throwable, UnrecoverableError } from "./bullmq-control-errors.ts";
-import { assertBullmqOptions, type BullmqClaimOptions, type BullmqJob, type BullmqResourceOptions } from "./bullmq-options.ts";
-import { Outages } from "./bullmq-outages.ts";
+import type { SettlePolicy } from "../settle/policy.ts";
+import { DelayedError, judge, throwable, UnrecoverableError } from "./bullmq-control-errors.ts";
+import type { BullmqClaimOptions, BullmqJob, BullmqResourceOptions } from "./bullmq-options.ts";
 import { jobLockLoss, RunningClaims } from "./bullmq-running.ts";
-import { type ClaimTarget, poolTarget, resourceTarget } from "./bullmq-target.ts";
 import { type BullmqWorker, isWorker, reportTo, workerOf } from "./bullmq-worker.ts";
 import { WorkerEvents } from "./bullmq-worker-events.ts";
+import { assertClaimOptions } from "./claim-options.ts";
+import { type ClaimTarget, poolTarget, resourceTarget } from "./claim-target.ts";
+import { deliverMessage } from "./deliver-message.ts";
+import { messageOf } from "./message-of.ts";
+import { Outages } from "./outages.ts";
 
 export type { BullmqClaimOptions, BullmqJob, BullmqResourceOptions, BullmqWorker };
 
@@ -68,7 +69,7 @@ export function withClaim<J extends BullmqJob, T, R extends object>(
   handler: ((job: J, claim: Claim<R>) => Promise<T>) & ((job: J, claim: Claim<undefined>) => Promise<T>),
   options: BullmqClaimOptions<J, R> | BullmqResourceOptions<J>,
 ): ClaimProcessor<J, T> {
-  assertBullmqOptions(handler, options);
+  assertClaimOptions(handler, options);
   return options.resource !== undefined
     ? claimProcessor<J, T, undefined>(handler, resourceTarget(options), options)
     : claimProcessor<J, T, R>(handler, poolTarget(options), options);
@@ -80,23 +81,26 @@ function claimProcessor<J extends BullmqJob, T, R>(
   policy: SettlePolicy<J>,
 ): ClaimProcessor<J, T> {
   const running = new RunningClaims();
-  const events = new WorkerEvents<J>((job) => target.giveUp(job), running);
-  const claimFor = claiming(handler, target, events);
-  const outages = new Outages();
+  const events = new WorkerEvents<J>((job) => target.giveUp(job, job.id), running);
+  const serving = { handler, target, policy, judge };
+  const outages = new Outages("jobs");
 
   async function processor(this: unknown, job: J, token?: string, signal?: AbortSignal): Promise<T> {
     const worker = workerOf<J>(this);
     if (worker !== undefined) events.listen(worker);
     const run = running.begin({ jobId: job.id, token, worker }, signal);
     try {
-      const disposition = await dispositionOf(job, run.signal);
+      const { disposition, isDealtWith } = await deliverMessage(deliveryOf(job, run.signal), serving);
+      if (isDealtWith) events.dealtWith(job);
       switch (disposition.do) {
         case "complete":
           outages.over();
           return disposition.result as T;
-        case "retry":
-          if (disposition.error !== undefined) outages.tell(worker, disposition.error);
-          throw await putOff(job, token, disposition.delayMs, worker);
+        case "retry": {
+          const { delayMs, error } = disposition;
+          if (error !== undefined) outages.tell(error, (message) => reportTo(worker, message, error));
+          throw await putOff(job, token, delayMs, worker);
+        }
         case "fail":
           throw disposition.error;
         case "dead-letter":
@@ -109,15 +113,6 @@ function claimProcessor<J extends BullmqJob, T, R>(
     }
   }
 
-  async function dispositionOf(job: J, signal: AbortSignal): Promise<Disposition> {
-    const facts = { message: job, deferrals: deferralsOf(job), attemptsMade: job.attemptsMade };
-    const first = await claimFor(job, signal, 0);
-    const disposition = decide(first.outcome, policy, { ...facts, ...first }, target.jitter());
-    if (disposition.do !== "wait") return disposition;
-    const second = await claimFor(job, signal, disposition.waitMs);
-    return decide(second.outcome, policy, { ...facts, ...second }, target.jitter(), true);
-  }
-
   function watch(worker: BullmqWorker<J>): void {
     if (!isWorker<J>(worker)) throw new ExclaimError("CONFIG_INVALID", "watch(worker): give it this processor's Worker");
     events.listen(worker);
@@ -126,52 +121,16 @@ function claimProcessor<J extends BullmqJob, T, R>(
   return Object.assign(processor, { watch });
 }
 
-/** The claim of one job, as a function that does not throw: whatever goes wrong is an outcome. */
-function claiming<J extends BullmqJob, T, R>(
-  handler: (job: J, claim: Claim<R>) => Promise<T>,
-  target: ClaimTarget<J, R>,
-  events: WorkerEvents<J>,
-) {
-  return async (job: J, signal: AbortSignal, waitMs: number): Promise<{ claimant: string; outcome: Outcome<T> }> => {
-    const lastAttempt = job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
-    let claimant = "";
-    const run = runOf(handler, job);
-    let outcome: Outcome<T>;
-    try {
-      claimant = target.claimantOf(job);
-      const messageId = job.id === undefined ? {} : { messageId: job.id };
-      const wait = waitMs === 0 ? {} : { waitMs };
-      const verdict = (error: unknown) => (jobLockLoss(signal) === undefined ? judge(error) : "pause");
-      outcome = await target.claim(job, { ...messageId, ...wait, signal, lastAttempt, judge: verdict }, run.handle);
-    } catch (error) {
-      outcome = { status: "failed", error };
-    }
-    // Not a failure of the job, whichever attempt it is: BullMQ will take no answer about it, and delivers it again as stalled.
-    const loss = jobLockLoss(signal);
-    if (outcome.status === "failed" && loss !== undefined) outcome = { status: "lost", error: loss };
-    events.note(job, outcome, run.hasStarted, lastAttempt);
-    // What the handler told BullMQ holds even if its claim was cancelled or lost meanwhile: it may have moved its job already.
-    const isOverruled = (outcome.status === "failed" || outcome.status === "lost") && judge(run.thrown) !== "failure";
-    return { claimant, outcome: isOverruled ? { status: "failed", error: run.thrown } : outcome };
+function deliveryOf<J extends BullmqJob>(job: J, signal: AbortSignal) {
+  return {
+    message: job,
+    messageId: job.id,
+    signal,
+    deferrals: deferralsOf(job),
+    attemptsMade: job.attemptsMade,
+    lastAttempt: job.attemptsMade + 1 >= (job.opts.attempts ?? 1),
+    loss: () => jobLockLoss(signal),
   };
-}
-
-/** One run of the handler, and what is to be known of it afterwards. */
-function runOf<J, T, R>(handler: (job: J, claim: Claim<R>) => Promise<T>, job: J) {
-  const run = {
-    hasStarted: false,
-    thrown: undefined as unknown,
-    async handle(claim: Claim<R>): Promise<T> {
-      run.hasStarted = true;
-      try {
-        return await handler(job, claim);
-      } catch (error) {
-        run.thrown = error;
-        throw error;
-      }
-    },
-  };
-  return run;
 }
 
 /** Every pickup counts as started, only a failed one as made: what is left, this one aside, was put off or stalled. */
@@ -193,9 +152,6 @@ async function putOff<J extends BullmqJob>(
 ): Promise<Error> {
   if (token === undefined) {
     return new ExclaimError("CONFIG_INVALID", "no job token: call the processor with (job, token, signal), as a Worker does");
-  }
-  if (!Number.isFinite(delayMs)) {
-    return new ExclaimError("CONFIG_INVALID", `a rule gave delayMs ${delayMs}: give a number of milliseconds`);
   }
   try {
     // BullMQ's schedule is calendar time; no expiry of ours depends on it.

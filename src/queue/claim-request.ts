@@ -1,7 +1,7 @@
 import type { ClaimOptions, PoolClaimRequest } from "../claim/pool.ts";
 import { ExclaimError, type ExclaimErrorCode, isExclaimError } from "../errors.ts";
-import { messageOf } from "./bullmq-control-errors.ts";
-import type { BullmqClaimOptions, BullmqResourceOptions } from "./bullmq-options.ts";
+import type { PoolDeliveryOptions, ResourceDeliveryOptions } from "./claim-options.ts";
+import { messageOf } from "./message-of.ts";
 
 const CODES = {
   claimant: "CLAIMANT_MISSING",
@@ -11,35 +11,35 @@ const CODES = {
 } as const;
 
 /**
- * Asks the options on whose behalf a job claims, and what.
- * What a function throws, and what it fails to give, is refused: a job without a claimant must not run without a claim, and one
+ * Asks the options on whose behalf a message claims, and what.
+ * What a function throws, and what it fails to give, is refused: a message without a claimant must not run without a claim, and one
  * whose scope or pick is missing must not claim from the whole pool.
  * Throws CLAIMANT_MISSING, SCOPE_INVALID, PICK_INVALID.
  */
-export function wantedBy<J, R extends object>(
-  job: J,
-  options: BullmqClaimOptions<J, R>,
+export function wantedBy<M, R extends object>(
+  message: M,
+  options: PoolDeliveryOptions<M, R>,
 ): Pick<PoolClaimRequest, "claimant" | "scope" | "pick"> {
   const { claimant, scope, pick } = options;
   return {
-    claimant: answer("claimant", () => claimant(job), isText),
-    ...(scope === undefined ? {} : { scope: answer("scope", () => scope(job), isObject) }),
-    ...(pick === undefined ? {} : { pick: answer("pick", () => pick(job), isText) }),
+    claimant: answer("claimant", () => claimant(message), isText),
+    ...(scope === undefined ? {} : { scope: answer("scope", () => scope(message), isObject) }),
+    ...(pick === undefined ? {} : { pick: answer("pick", () => pick(message), isText) }),
   };
 }
 
-/** Asks the options which key a job works on. Throws KEY_MISSING. */
-export function keyOf<J>(job: J, { key }: BullmqResourceOptions<J>): string {
-  return answer("key", () => key(job), isText);
+/** Asks the options which key a message works on. Throws KEY_MISSING. */
+export function keyOf<M>(message: M, { key }: ResourceDeliveryOptions<M>): string {
+  return answer("key", () => key(message), isText);
 }
 
-/** Whether the error says that a job does not name a claimant, scope or row that can exist. */
+/** Whether the error says that a message does not name a claimant, scope or row that can exist. */
 export function isUnidentified(error: unknown): boolean {
   const codes: readonly ExclaimErrorCode[] = [...Object.values(CODES), "CLAIMANT_INVALID"];
   return codes.some((code) => isExclaimError(error, code));
 }
 
-/** The options that are the same for every job, without those that are not set. */
+/** The options that are the same for every message, without those that are not set. */
 export function claimOptionsOf(options: ClaimOptions): ClaimOptions {
   const { onReplay, onFailure, onGiveUp, lockBy, maxHoldMs } = options;
   return {
@@ -56,15 +56,15 @@ function answer<V>(name: keyof typeof CODES, ask: () => V, isUsable: (value: unk
   try {
     value = ask();
   } catch (cause) {
-    throw new ExclaimError(CODES[name], `${name}(job) threw: ${messageOf(cause)}`, { cause });
+    throw new ExclaimError(CODES[name], `${name}() threw: ${messageOf(cause)}`, { cause });
   }
   if (isUsable(value)) return value;
   const given = value === "" ? "an empty text" : value === null ? "null" : `a value of type ${typeof value}`;
   const remedy =
     typeof value === "number" || typeof value === "bigint"
       ? "return String(...) of it"
-      : "check what it reads from the job's data";
-  throw new ExclaimError(CODES[name], `${name}(job) gave ${given}: ${remedy}`);
+      : "check what it reads from the message's data";
+  throw new ExclaimError(CODES[name], `${name}() gave ${given}: ${remedy}`);
 }
 
 function isText(value: unknown): boolean {
