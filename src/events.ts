@@ -9,6 +9,11 @@ export type ClaimSubject =
   | { readonly pool: string; readonly claimant: string }
   | { readonly resource: string; readonly key: string };
 
+/** Of which pool or resource a dead letter was; the claimant or key is not there where the message names none. */
+export type DeadLetterSubject =
+  | { readonly pool: string; readonly claimant?: string }
+  | { readonly resource: string; readonly key?: string };
+
 /** Every event and its payload; names are `subject:pastTense`. */
 export interface ExclaimEvents {
   /** A claimant got a row, for the first time or again, or a key was claimed. */
@@ -17,6 +22,14 @@ export interface ExclaimEvents {
   "claim:ended": ClaimSubject & { readonly status: string; readonly error?: unknown };
   /** A held claim can no longer be trusted; its signal was aborted. */
   "claim:lost": ClaimSubject & { readonly token: bigint; readonly reason: ExclaimError };
+  /** A message was given up for good, and its reason recorded; the broker is told next. */
+  "message:deadLettered": DeadLetterSubject & {
+    readonly queue: string;
+    readonly messageId?: string;
+    /** Stable: an `ExclaimError`'s code, or `HANDLER_ERROR` for what a handler threw. */
+    readonly code: string;
+    readonly reason: string;
+  };
   /** A row is free in its table though the ledger gives it to a claimant: somebody else wrote the owner column. */
   "pool:inconsistent": { readonly pool: string; readonly resourceId: string };
   /** A lock held by itself can no longer be trusted; its signal was aborted. */

@@ -23,10 +23,11 @@ export {
   type Exclaim,
   type ExclaimOptions,
 } from "./claim/create-exclaim.ts";
+export type { DeadLetterNote } from "./claim/note-dead-letter.ts";
 export type { ClaimOptions, GiveUpRequest, LockBy, Pool, PoolClaimRequest } from "./claim/pool.ts";
 export type { Beat, BeatOptions, Resource, ResourceClaimOptions, ResourceClaimRequest } from "./claim/resource.ts";
 export { ExclaimError, type ExclaimErrorCode, type ExclaimErrorDetails, isExclaimError } from "./errors.ts";
-export type { ClaimSubject, ExclaimEvents } from "./events.ts";
+export type { ClaimSubject, DeadLetterSubject, ExclaimEvents } from "./events.ts";
 export type { AcquireLockOptions, ContendedLock, HeldLock, Locks } from "./lease/locks.ts";
 export type { Database } from "./ledger/database.ts";
 export type { Row, Transaction } from "./ledger/ledger.ts";

@@ -178,6 +178,7 @@ describe("the contracts", () => {
     ["src/claim/resource.ts", "Resource"],
     ["src/ledger/resource-ledger.ts", "ResourceLedger"],
     ["src/ledger/resource-ledger.ts", "ResourceTransactions"],
+    ["src/ledger/dead-letters.ts", "DeadLetters"],
     ["src/lease/locks.ts", "Locks"],
   ])("%s: %s has five methods or fewer", (path, name) => {
     const text = SOURCES.find((file) => file.path === path)?.text ?? "";
@@ -212,9 +213,17 @@ describe("the contracts", () => {
     expect(isTestedBy(path, "ledgerConformance(")).toBe(true);
   });
 
+  it.each(products("src/ledger", "DeadLetters"))("the dead letters of %s are in their conformance suite", (path) => {
+    expect(isTestedBy(path, "deadLettersConformance(")).toBe(true);
+  });
+
   it("finds the products itself", () => {
     expect(products("src/lock", "LockBackend")).toEqual(expect.arrayContaining(["src/lock/memory.ts", "src/lock/redlock.ts"]));
     expect(products("src/ledger", "Ledger")).toEqual(["src/ledger/memory.ts", "src/ledger/postgres.ts"]);
+    expect(products("src/ledger", "DeadLetters")).toEqual([
+      "src/ledger/memory-dead-letters.ts",
+      "src/ledger/postgres-dead-letters.ts",
+    ]);
   });
 });
 

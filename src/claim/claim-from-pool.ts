@@ -6,6 +6,7 @@ import { deliverClaim } from "./deliver-claim.ts";
 import { deliver, nameOf } from "./delivery.ts";
 import type { EngineParts } from "./engine-parts.ts";
 import { giveUpClaim } from "./give-up-claim.ts";
+import { noteDeadLetter } from "./note-dead-letter.ts";
 import type { Pool, PoolClaimRequest } from "./pool.ts";
 
 /** A table's rows, claimed by this engine. */
@@ -23,6 +24,7 @@ export function poolOf<R extends object>(parts: EngineParts, definition: PoolDef
         },
       }),
     giveUp: (request) => giveUpClaim(parts, definition, request),
+    noteDeadLetter: (letter) => noteDeadLetter(parts, { pool: definition.table }, letter),
     jitter: () => parts.random.fraction(),
   };
 }

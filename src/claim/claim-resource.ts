@@ -7,6 +7,7 @@ import { claimWithWait } from "./claim-with-wait.ts";
 import { deliverResource } from "./deliver-resource.ts";
 import { deliver, nameOf } from "./delivery.ts";
 import type { EngineParts } from "./engine-parts.ts";
+import { noteDeadLetter } from "./note-dead-letter.ts";
 import type { Resource, ResourceClaimRequest } from "./resource.ts";
 import { serveBeat } from "./serve-beat.ts";
 
@@ -37,6 +38,7 @@ export function resourceOf(parts: EngineParts, given: string): Resource {
         },
       });
     },
+    noteDeadLetter: (letter) => noteDeadLetter(parts, { resource: name }, letter),
     jitter: () => parts.random.fraction(),
   };
 

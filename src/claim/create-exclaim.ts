@@ -7,6 +7,7 @@ import type { Row } from "../ledger/ledger.ts";
 import { migrate } from "../ledger/migrate.ts";
 import type { PoolDefinition } from "../ledger/pool-definition.ts";
 import { postgresLedger } from "../ledger/postgres.ts";
+import { postgresDeadLetters } from "../ledger/postgres-dead-letters.ts";
 import { postgresResources } from "../ledger/postgres-resources.ts";
 import { quoteIdentifier } from "../ledger/quote.ts";
 import type { LockBackend } from "../lock/lock.ts";
@@ -88,6 +89,7 @@ export function createExclaim(options: ExclaimOptions): Exclaim {
     random: systemRandom,
     ledger: server && postgresLedger({ ...server, onInconsistent: (found) => events.emit("pool:inconsistent", found) }),
     resourceLedger: server && postgresResources(server),
+    deadLetters: server && postgresDeadLetters(server),
     lock,
     events,
     ttlMs,

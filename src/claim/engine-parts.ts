@@ -1,4 +1,6 @@
 import type { Holding, HoldingPorts } from "../lease/holding.ts";
+import type { DeadLetter, DeadLetters } from "../ledger/dead-letters.ts";
+import type { GroupCommit } from "../ledger/group-commit.ts";
 import type { ClaimLookup, FencedTransactions, Ledger } from "../ledger/ledger.ts";
 import type { ResourceLedger, ResourceTransactions } from "../ledger/resource-ledger.ts";
 import type { LedgerBatches } from "./ledger-batches.ts";
@@ -9,6 +11,7 @@ export interface EnginePorts extends HoldingPorts {
   /** Undefined: locks alone, no claims. */
   readonly ledger: (Ledger & FencedTransactions & ClaimLookup) | undefined;
   readonly resourceLedger: (ResourceLedger & ResourceTransactions) | undefined;
+  readonly deadLetters: DeadLetters | undefined;
 }
 
 /** What one engine's deliveries share. */
@@ -17,5 +20,6 @@ export interface EngineParts extends HoldingPorts {
   readonly resourceLedger: ResourceLedger & ResourceTransactions;
   readonly batches: LedgerBatches;
   readonly resources: ResourceBatches;
+  readonly deadLetterBatches: GroupCommit<DeadLetter, true>;
   readonly holding: Holding;
 }

@@ -5,6 +5,7 @@ import { poolOf } from "./claim-from-pool.ts";
 import { resourceOf } from "./claim-resource.ts";
 import type { EngineParts, EnginePorts } from "./engine-parts.ts";
 import { LedgerBatches } from "./ledger-batches.ts";
+import { deadLetterBatches } from "./note-dead-letter.ts";
 import type { Pool } from "./pool.ts";
 import type { Resource } from "./resource.ts";
 import { ResourceBatches } from "./resource-batches.ts";
@@ -39,8 +40,8 @@ export function createEngine(ports: EnginePorts): Engine {
 }
 
 function claimParts(ports: EnginePorts, holding: Holding): EngineParts | undefined {
-  const { ledger, resourceLedger, clock, ttlMs } = ports;
-  if (ledger === undefined || resourceLedger === undefined) return undefined;
+  const { ledger, resourceLedger, deadLetters, clock, ttlMs } = ports;
+  if (ledger === undefined || resourceLedger === undefined || deadLetters === undefined) return undefined;
   const batches = new LedgerBatches(ledger, clock, ttlMs);
   return {
     ...ports,
@@ -48,6 +49,7 @@ function claimParts(ports: EnginePorts, holding: Holding): EngineParts | undefin
     resourceLedger,
     batches,
     resources: new ResourceBatches(resourceLedger, clock, ttlMs),
+    deadLetterBatches: deadLetterBatches(deadLetters, clock),
     holding,
   };
 }

@@ -2,6 +2,7 @@ import type { Row } from "../ledger/ledger.ts";
 import type { Scope } from "../ledger/pool-definition.ts";
 import type { Outcome } from "../settle/outcome.ts";
 import type { Claim } from "./claim.ts";
+import type { DeadLetterNote } from "./note-dead-letter.ts";
 
 /** What the outer lock is taken on: the claimant's slot, the claimed row, or both. */
 export type LockBy = "claimant" | "row" | "both";
@@ -76,6 +77,16 @@ export interface Pool<R extends object = Row> {
    * Throws DATABASE_UNREACHABLE: nothing changed.
    */
   giveUp(request: GiveUpRequest): Promise<void>;
+
+  /**
+   * For an adapter that is about to dead-letter a message: a broker may keep the message and not the reason.
+   * After: the reason is recorded in `dead_letters`, `message:deadLettered` was emitted, and the broker may be told. The message's next
+   * dead-lettering is counted in the same record, if it has an id.
+   * Died in between: the broker delivers the message again, and its dead-lettering is counted twice.
+   * Throws DATABASE_UNREACHABLE: unknown whether it was recorded; SCHEMA_OUTDATED, CONFIG_INVALID, CLAIM_REFUSED. Never for what was
+   * thrown, however odd it is.
+   */
+  noteDeadLetter(letter: DeadLetterNote): Promise<void>;
 
   /** A number in [0, 1) from the engine's source of chance: adapters jitter with it. */
   jitter(): number;

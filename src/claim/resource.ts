@@ -1,6 +1,7 @@
 import type { LockMode } from "../lock/lock.ts";
 import type { Outcome } from "../settle/outcome.ts";
 import type { Claim } from "./claim.ts";
+import type { DeadLetterNote } from "./note-dead-letter.ts";
 
 /** How a key of a named resource is claimed, whatever brought the delivery. */
 export interface ResourceClaimOptions {
@@ -66,6 +67,16 @@ export interface Resource {
    * Throws CONFIG_INVALID.
    */
   every(intervalMs: number, handler: (claim: Claim<undefined>) => Promise<unknown>, options?: BeatOptions): Beat;
+
+  /**
+   * For an adapter that is about to dead-letter a message: a broker may keep the message and not the reason.
+   * After: the reason is recorded in `dead_letters`, `message:deadLettered` was emitted, and the broker may be told. The message's next
+   * dead-lettering is counted in the same record, if it has an id.
+   * Died in between: the broker delivers the message again, and its dead-lettering is counted twice.
+   * Throws DATABASE_UNREACHABLE: unknown whether it was recorded; SCHEMA_OUTDATED, CONFIG_INVALID, CLAIM_REFUSED. Never for what was
+   * thrown, however odd it is.
+   */
+  noteDeadLetter(letter: DeadLetterNote): Promise<void>;
 
   /** A number in [0, 1) from the engine's source of chance: adapters jitter with it. */
   jitter(): number;

@@ -1,4 +1,5 @@
 import type { Claim } from "../claim/claim.ts";
+import type { DeadLetterNote } from "../claim/note-dead-letter.ts";
 import type { PoolClaimRequest } from "../claim/pool.ts";
 import type { ResourceClaimOptions } from "../claim/resource.ts";
 import type { Outcome } from "../settle/outcome.ts";
@@ -15,6 +16,8 @@ export interface ClaimTarget<M, R> {
   claim<T>(message: M, facts: DeliveryFacts, handler: (claim: Claim<R>) => Promise<T>): Promise<Outcome<T>>;
   /** The message will not be delivered again, and the engine was not told so when it was at work. */
   giveUp(message: M, messageId: string | undefined): Promise<void>;
+  /** Keeps the reason why a message is dead-lettered, for a broker that does not. Throws DATABASE_UNREACHABLE, SCHEMA_OUTDATED. */
+  noteDeadLetter(letter: DeadLetterNote): Promise<void>;
   jitter(): number;
 }
 
@@ -34,6 +37,7 @@ export function poolTarget<M, R extends object>(options: PoolDeliveryOptions<M, 
         if (!isUnidentified(error)) throw error;
       }
     },
+    noteDeadLetter: (letter) => pool.noteDeadLetter(letter),
     jitter: () => pool.jitter(),
   };
 }
@@ -53,6 +57,7 @@ export function resourceTarget<M>(options: ResourceDeliveryOptions<M>): ClaimTar
     },
     // A lease ends by itself, and nothing of the resource stays behind.
     giveUp: async () => {},
+    noteDeadLetter: (letter) => resource.noteDeadLetter(letter),
     jitter: () => resource.jitter(),
   };
 }

@@ -2,8 +2,10 @@ import { createEngine, type Engine } from "../../src/claim/engine.ts";
 import type { Pool } from "../../src/claim/pool.ts";
 import { isExclaimError } from "../../src/errors.ts";
 import { EventSource } from "../../src/events.ts";
+import type { DeadLetters } from "../../src/ledger/dead-letters.ts";
 import type { Row } from "../../src/ledger/ledger.ts";
 import { type MemoryLedger, memoryLedger } from "../../src/ledger/memory.ts";
+import { type MemoryDeadLetters, memoryDeadLetters } from "../../src/ledger/memory-dead-letters.ts";
 import { type MemoryResources, memoryResources } from "../../src/ledger/memory-resources.ts";
 import type { PoolDefinition } from "../../src/ledger/pool-definition.ts";
 import type { LockBackend } from "../../src/lock/lock.ts";
@@ -28,6 +30,7 @@ export interface EngineInMemory {
   readonly vouchers: Pool<Voucher>;
   /** What the ledger remembers of named resources. */
   readonly resources: MemoryResources;
+  readonly deadLetters: MemoryDeadLetters;
   /** A second process over the same ledger and lock, and its pool. */
   otherEngine(): Engine;
   otherProcess(): Pool<Voucher>;
@@ -38,7 +41,11 @@ export const TTL_MS = 3_000;
 /** Opens a pool of `rows` vouchers. `lock` false: the ledger's lease alone. */
 export function openEngine(
   rows: number,
-  options: { lock?: LockBackend | false; ledger?: (inner: MemoryLedger) => MemoryLedger } = {},
+  options: {
+    lock?: LockBackend | false;
+    ledger?: (inner: MemoryLedger) => MemoryLedger;
+    deadLetters?: (inner: MemoryDeadLetters) => DeadLetters;
+  } = {},
 ): EngineInMemory {
   const clock = new ManualClock();
   const table: Row[] = Array.from({ length: rows }, (_, index) => ({
@@ -51,8 +58,10 @@ export function openEngine(
   const lock = options.lock === false || options.lock === undefined ? memoryLock({ clock }) : options.lock;
   const events = new EventSource();
   const resourceLedger = memoryResources({ clock });
+  const recorded = memoryDeadLetters({ clock });
+  const deadLetters = options.deadLetters?.(recorded) ?? recorded;
   const outerLock = options.lock === false ? undefined : lock;
-  const ports = { clock, random: systemRandom, ledger, resourceLedger, events, ttlMs: TTL_MS, lock: outerLock };
+  const ports = { clock, random: systemRandom, ledger, resourceLedger, deadLetters, events, ttlMs: TTL_MS, lock: outerLock };
   const definition: PoolDefinition = { table: "voucher_item", ownerColumn: "user_id" };
   const engine = createEngine(ports);
   return {
@@ -64,6 +73,7 @@ export function openEngine(
     engine,
     vouchers: engine.pool<Voucher>(definition),
     resources: resourceLedger,
+    deadLetters: recorded,
     otherEngine: () => createEngine({ ...ports, ledger: inner }),
     otherProcess: () => createEngine({ ...ports, ledger: inner }).pool<Voucher>(definition),
   };

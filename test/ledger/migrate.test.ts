@@ -3,10 +3,12 @@ import { systemClock } from "../../src/clock.ts";
 import type { ExclaimError } from "../../src/errors.ts";
 import type { ClaimRef } from "../../src/ledger/ledger.ts";
 import { migrate, readMigrations } from "../../src/ledger/migrate.ts";
+import { letterOf } from "../conformance/dead-letters-conformance.ts";
 import { type FreshDatabase, freshDatabase } from "../support/postgres.ts";
+import { deadLettersOver, recordsIn } from "./dead-letters-database.ts";
 import { openConnections, type TestLedger, testLedger, thrownBy } from "./ledger-database.ts";
 
-const MIGRATIONS = ["0001-claims-ledger.sql", "0002-outbox.sql"];
+const MIGRATIONS = ["0001-claims-ledger.sql", "0002-outbox.sql", "0003-leases.sql", "0004-locks.sql", "0005-dead-letters.sql"];
 const POOL = { table: "public.voucher", ownerColumn: "user_id" };
 
 let database: FreshDatabase;
@@ -57,11 +59,15 @@ describe("migrate()", () => {
         (tx) => tx.publish("topic", 1),
         () => "1",
       );
+      await deadLettersOver(database.pool, { schema }).record([letterOf()]);
 
       expect(released).toEqual(["done"]);
       expect(again.claim.token).toBe(2n);
       const quoted = `"${schema.replaceAll('"', '""')}"`;
       expect((await database.pool.query(`select topic from ${quoted}.outbox`)).rows).toEqual([{ topic: "topic" }]);
+      expect((await database.pool.query(`select ${quoted}.forget_dead_letters('0 s')::int as gone`)).rows).toEqual([
+        { gone: 1 },
+      ]);
     });
   }
 
@@ -212,6 +218,23 @@ describe("a ledger whose schema", () => {
     const error = await thrownBy(ledger.ledger.transact(claim, (tx) => tx.publish("topic", 1)));
 
     expect(error).toMatchObject({ code: "SCHEMA_OUTDATED", message: expect.stringContaining("call exclaim.migrate()") });
+  });
+
+  it("is of an older release, without dead letters, says so, and records them once it is migrated, by that migration alone", async () => {
+    await migrate(database.pool, systemClock, "letterless");
+    await database.pool.query(`drop table letterless.dead_letters; drop function letterless.forget_dead_letters;
+      delete from letterless.applied_migrations where name = '0005-dead-letters.sql'`);
+    const deadLetters = deadLettersOver(database.pool, { schema: "letterless" });
+    const letter = letterOf();
+
+    const error = await thrownBy(deadLetters.record([letter]));
+    const claimed = await claimIn("letterless");
+    const applied = await migrate(database.pool, systemClock, "letterless");
+    await deadLetters.record([letter]);
+
+    expect(error).toMatchObject({ code: "SCHEMA_OUTDATED", message: expect.stringContaining("call exclaim.migrate()") });
+    expect([claimed.status, applied]).toEqual(["claimed", ["0005-dead-letters.sql"]]);
+    expect(await recordsIn(database.pool, "letterless")).toMatchObject([{ messageId: letter.messageId, times: 1 }]);
   });
 });
 

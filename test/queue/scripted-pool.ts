@@ -1,4 +1,5 @@
 import type { Claim } from "../../src/claim/claim.ts";
+import type { DeadLetterNote } from "../../src/claim/note-dead-letter.ts";
 import type { GiveUpRequest, Pool, PoolClaimRequest } from "../../src/claim/pool.ts";
 import type { Outcome } from "../../src/settle/outcome.ts";
 
@@ -15,10 +16,13 @@ export class ScriptedPool implements Pool<Voucher> {
   readonly name = "voucher_item";
   readonly requests: PoolClaimRequest[] = [];
   readonly givenUp: GiveUpRequest[] = [];
+  readonly deadLetters: DeadLetterNote[] = [];
   /** What comes of a handler that throws. @default failed, as in the engine, also where it was aborted by its caller */
   whenHandlerThrows: ((error: unknown) => Outcome<never>) | undefined;
   /** What `giveUp` does after it was noted. */
   onGiveUp: () => Promise<void> = async () => {};
+  /** What `noteDeadLetter` does after it was noted. */
+  onDeadLetter: () => Promise<void> = async () => {};
   readonly #answers: readonly Answer[];
 
   constructor(...answers: readonly Answer[]) {
@@ -40,6 +44,11 @@ export class ScriptedPool implements Pool<Voucher> {
   async giveUp(request: GiveUpRequest): Promise<void> {
     this.givenUp.push(request);
     await this.onGiveUp();
+  }
+
+  async noteDeadLetter(letter: DeadLetterNote): Promise<void> {
+    this.deadLetters.push(letter);
+    await this.onDeadLetter();
   }
 
   jitter(): number {
