@@ -30,6 +30,8 @@ export type ExclaimErrorCode =
   | "RESULT_NOT_SERIALIZABLE"
   /** What was to be published cannot be stored as JSON (a bigint, a cycle), or has no topic. */
   | "PAYLOAD_INVALID"
+  /** The message's payload cannot be used: not JSON, too large, too deep, or refused by `parse`. */
+  | "MESSAGE_INVALID"
   /** Too few lock nodes answered. Fields name the nodes and their causes. */
   | "LOCK_UNREACHABLE"
   /** The database did not answer, or the connection broke. */

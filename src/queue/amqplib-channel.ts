@@ -1,44 +1,31 @@
+import type { ConsumeMessage } from "amqplib";
+
 /**
- * What is used of amqplib, 1.2 or newer, by its shape: amqplib itself is not imported.
+ * What is used of amqplib, 1.2 or newer, by its shape: amqplib itself is not imported, but for the type of its message, which a handler
+ * gets as it is.
  */
 
-/** A delivered message: amqplib's `ConsumeMessage`. */
-export interface AmqpMessage {
-  readonly content: Buffer;
-  readonly fields: AmqpFields;
-  readonly properties: AmqpProperties;
-}
-
-export interface AmqpFields {
-  deliveryTag: number;
-  redelivered: boolean;
-  exchange: string;
-  routingKey: string;
-  consumerTag: string;
-}
-
-/** Shape: amqplib declares all but the headers as `any`; what a broker sends is a text or a number. */
-export interface AmqpProperties {
-  contentType: string | undefined;
-  contentEncoding: string | undefined;
-  headers: AmqpHeaders | undefined;
-  deliveryMode: number | undefined;
-  priority: number | undefined;
-  correlationId: string | undefined;
-  replyTo: string | undefined;
-  expiration: string | undefined;
-  messageId: string | undefined;
-  timestamp: number | undefined;
-  type: string | undefined;
-  userId: string | undefined;
-  appId: string | undefined;
-  clusterId: string | undefined;
-}
-
+/** A delivered message: amqplib's own. */
+export type AmqpMessage = ConsumeMessage;
+export type AmqpFields = AmqpMessage["fields"];
+export type AmqpProperties = AmqpMessage["properties"];
 export type AmqpHeaders = Record<string, unknown>;
 
-/** Properties as `publish` takes them. */
-export type AmqpPublishOptions = Partial<AmqpProperties> & { mandatory?: boolean; persistent?: boolean };
+/** Properties as `publish` takes them: those that are set. */
+export interface AmqpPublishOptions {
+  contentType?: string;
+  contentEncoding?: string;
+  headers?: AmqpHeaders;
+  persistent?: boolean;
+  priority?: number;
+  correlationId?: string;
+  replyTo?: string;
+  messageId?: string;
+  timestamp?: number;
+  type?: string;
+  appId?: string;
+  mandatory?: boolean;
+}
 
 export interface AmqpQueueOptions {
   readonly durable?: boolean;

@@ -26,6 +26,7 @@ describe("a disposition", () => {
     "PICK_INVALID",
     "KEY_MISSING",
     "KEY_INVALID",
+    "MESSAGE_INVALID",
     "RESULT_NOT_SERIALIZABLE",
   ] as const)("of %s is dead-letter: another attempt cannot mend it", (code) => {
     expect(settle({ status: "failed", error: fault(code) }).do).toBe("dead-letter");

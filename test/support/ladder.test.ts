@@ -9,6 +9,7 @@ import { redisQuorumUrls, redisUrl } from "./redis.ts";
 import { etcd } from "./services/etcd.ts";
 import { mariadb } from "./services/mariadb.ts";
 import { postgres } from "./services/postgres.ts";
+import { rabbitmq } from "./services/rabbitmq.ts";
 import { redis, redisQuorum } from "./services/redis.ts";
 import { zookeeper } from "./services/zookeeper.ts";
 
@@ -92,7 +93,7 @@ describe("the ladder", () => {
 
     const images = [...compose.matchAll(/^ +image: (\S+)$/gm)].map((match) => match[1]);
 
-    expect(images.sort()).toEqual([postgres, redis, etcd, zookeeper, mariadb].map(({ container }) => container.image).sort());
+    expect(images.sort()).toEqual([postgres, redis, etcd, zookeeper, mariadb, rabbitmq].map(({ container }) => container.image).sort());
   });
 });
 
