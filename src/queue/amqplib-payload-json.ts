@@ -16,7 +16,7 @@ const PLAIN: readonly unknown[] = ["utf-8", "identity"];
 const MAX_ENCODING_LENGTH = 40;
 
 /** How V8 says where the text stops being JSON. The messages in which it quotes the text end otherwise. */
-const POSITION = /in JSON at position (\d+)(?: \(line \d+ column \d+\))?$/;
+const POSITION = / JSON at position (\d+)(?: \(line \d+ column \d+\))?$/;
 
 const OWN_PARSER = "give parse a function that reads the content";
 

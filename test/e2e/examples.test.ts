@@ -1,7 +1,11 @@
 import { execFile } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { promisify } from "node:util";
+import { connect } from "amqplib";
 import { describe, expect, it } from "vitest";
+import { DEFAULT_DELAYS_MS } from "../../src/queue/amqplib-topology.ts";
 import { freshDatabase } from "../support/postgres.ts";
+import { rabbitmqUrl } from "../support/rabbitmq.ts";
 import { startRedisNode } from "../support/redis.ts";
 import { ROOT } from "../support/source-files.ts";
 
@@ -20,6 +24,28 @@ describe("the examples", () => {
       expect(new Set(lines).size).toBe(3);
     } finally {
       await Promise.all([database.drop(), redis.stop()]);
+    }
+  });
+
+  it("rabbitmq-consumer serves each user once, and answers a doubled message with what was stored", async () => {
+    const database = await freshDatabase();
+    const queue = `example-${randomUUID()}`;
+
+    try {
+      const lines = await runExample("rabbitmq-consumer.ts", {
+        DATABASE_URL: database.url,
+        AMQP_URL: rabbitmqUrl(),
+        QUEUE: queue,
+      });
+
+      expect(lines.sort().map((line) => line.replace(/CODE-\d+$/, "CODE"))).toEqual([
+        "user 1 has CODE",
+        "user 2 has CODE",
+        "user 3 has CODE",
+      ]);
+      expect(new Set(lines.map((line) => line.split(" ").at(-1))).size).toBe(3);
+    } finally {
+      await Promise.all([database.drop(), deleteQueues(queue)]);
     }
   });
 
@@ -49,4 +75,14 @@ async function runExample(name: string, env: Record<string, string>): Promise<st
     timeout: 60_000,
   });
   return stdout.trim().split("\n");
+}
+
+/** What the example has declared. */
+async function deleteQueues(queue: string): Promise<void> {
+  const connection = await connect(rabbitmqUrl());
+  const channel = await connection.createChannel();
+  for (const suffix of ["", ".dead", ...DEFAULT_DELAYS_MS.map((delayMs) => `.retry.${delayMs}`)]) {
+    await channel.deleteQueue(`${queue}${suffix}`);
+  }
+  await connection.close();
 }

@@ -70,7 +70,7 @@ describe("a parse function", () => {
   });
 
   it("that gives something whose then throws makes MESSAGE_INVALID", async () => {
-    const parse = () => Object.defineProperty({}, "then", { get: throwing("no then") }) as object;
+    const parse = () => new Proxy({}, { has: () => true, get: throwing("no then") });
 
     expect(await readWith({ parse }, "x")).toMatchObject({ code: "MESSAGE_INVALID", cause: "no then" });
   });
