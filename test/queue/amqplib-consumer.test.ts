@@ -138,12 +138,14 @@ describe("consume()", () => {
 
     it("A13 aborts what is not done in time, and its message is delivered again", async () => {
       const reasons: unknown[] = [];
+      const started = vi.fn();
       const consumer = await start(async (_message, claim) => {
+        started();
         await untilAborted(claim.signal).catch((reason) => reasons.push(reason));
         throw claim.signal.reason;
       });
       await rabbit.send({ user_id: 7 });
-      await eventually(async () => expect(await rabbit.ready()).toBe(0));
+      await eventually(() => expect(started).toHaveBeenCalled());
 
       await consumer.close({ drainMs: 50 });
       await eventually(async () => expect(await rabbit.ready()).toBe(1));

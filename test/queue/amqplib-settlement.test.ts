@@ -320,27 +320,36 @@ describe("settlement", () => {
     }
   });
 
-  // Planted: deferrals taken from the copy's header alone.
-  it("A9 counts a delivery whose process died as a deferral, so that it is not dropped as somebody else's", async () => {
-    const contexts: object[] = [];
-    const contended = { status: "contended", retryAfterMs: 0 } as const;
-    await rabbit.send({ user_id: 7 });
-    const doomed = await rabbit.channel();
-    await eventually(async () => (await doomed.get(rabbit.queue)) !== false);
-    await doomed.close();
+  // Planted: deferrals taken from the copy's header alone; from the broker's count alone, which a classic queue does not have.
+  it.each(["quorum", "classic"] as const)(
+    "A9 counts a delivery of a %s queue whose process died as a deferral, so that it is not dropped as somebody else's",
+    async (queueType) => {
+      const counting = await openRabbit({ queueType });
+      try {
+        const contexts: object[] = [];
+        const contended = { status: "contended", retryAfterMs: 0 } as const;
+        await counting.send({ user_id: 7 });
+        const doomed = await counting.channel();
+        await eventually(async () => (await doomed.get(counting.queue)) !== false);
+        await doomed.close();
 
-    await rabbit.consume((channel) =>
-      callback(channel, async () => {}, {
-        pool: new ScriptedPool(contended, "run"),
-        onContended: ({ deferrals, attemptsMade }) => {
-          contexts.push({ deferrals, attemptsMade });
-          return { do: "drop" };
-        },
-      }),
-    );
+        await counting.consume((channel) =>
+          callback(channel, async () => {}, {
+            queueType,
+            pool: new ScriptedPool(contended, "run"),
+            onContended: ({ deferrals, attemptsMade }) => {
+              contexts.push({ deferrals, attemptsMade });
+              return { do: "drop" };
+            },
+          }),
+        );
 
-    await eventually(() => expect(contexts).toEqual([{ deferrals: 1, attemptsMade: 0 }]));
-    await rabbit.drained();
-    expect(rabbit.errors).toEqual([]);
-  });
+        await eventually(() => expect(contexts).toEqual([{ deferrals: 1, attemptsMade: 0 }]));
+        await counting.drained();
+        expect(rabbit.errors).toEqual([]);
+      } finally {
+        await counting.close();
+      }
+    },
+  );
 });
