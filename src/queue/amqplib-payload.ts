@@ -75,16 +75,11 @@ function whenAnswered<A, P>(ask: () => A | PromiseLike<A>, use: (answer: A) => P
   let answer: A | PromiseLike<A>;
   try {
     answer = ask();
-    if (isThenable(answer)) return settled(answer).then(use, (cause: unknown) => Promise.reject(thrown(cause)));
+    if (isThenable(answer)) return Promise.resolve(answer).then(use, (cause: unknown) => Promise.reject(thrown(cause)));
   } catch (cause) {
     throw thrown(cause);
   }
   return use(answer);
-}
-
-/** Unlike `Promise.resolve`, this throws nothing, whatever the promise is. */
-function settled<A>(answer: PromiseLike<A>): Promise<A> {
-  return new Promise((resolve) => resolve(answer));
 }
 
 function isThenable<A>(answer: A | PromiseLike<A>): answer is PromiseLike<A> {

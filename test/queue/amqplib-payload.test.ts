@@ -7,7 +7,7 @@ import { messageWith, readWith } from "./payload-message.ts";
 
 // Planted once each and seen to fail here: a backslash that escapes nothing, or whatever follows it up to the string's end; brackets in
 // strings counted; closing brackets not counted; a limit that is off by one; malformed UTF-8 replaced; the mark left in the text; the
-// size looked at after the parsing; V8's own words in the message; its error as the cause.
+// size in characters instead of bytes; V8's own words in the message; its error as the cause.
 
 const MEGABYTE = 1_048_576;
 
