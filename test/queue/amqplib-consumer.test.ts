@@ -126,7 +126,11 @@ describe("consume()", () => {
       await eventually(async () => expect(await rabbit.ready()).toBe(0));
       await rabbit.send({ user_id: 2 });
 
-      const closing = consumer.close();
+      const closed = vi.fn();
+      const closing = consumer.close().then(closed);
+      // Each an answer on the consumer's own connection: by then it would have had those that close it.
+      for (let answers = 0; answers < 20; answers += 1) await rabbit.ready();
+      expect(closed).not.toHaveBeenCalled();
       finish();
       await closing;
       await consumer.ended;
