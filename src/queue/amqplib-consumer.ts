@@ -9,6 +9,8 @@ export const DEFAULT_DRAIN_MS = 10_000;
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 30_000;
+/** A session that lasted so long is no part of a loop of failures. */
+const LASTING_MS = 1_000;
 /** A connection that gives no channel so often in a row is closed for good: one that recovers makes its callers wait instead. */
 const CHANNEL_TRIES = 5;
 /** A broker that is silent does not confirm that a channel has closed. */
@@ -58,6 +60,8 @@ interface Session {
   readonly consumerTag: string;
   /** Resolves when the channel has closed or the consumer was cancelled. */
   readonly over: Promise<void>;
+  /** Monotonic. */
+  readonly sinceMs: number;
 }
 
 /** Starts consuming. Resolves once it consumes; throws what keeps it from that. */
@@ -88,7 +92,7 @@ class RunningConsumer implements Consumer {
   /** Resolves once the first session consumes. Throws what keeps it from that, if that is nothing that passes. */
   async start(): Promise<void> {
     try {
-      void this.#keepConsuming(await this.#openSession(isRefusal));
+      void this.#keepConsuming(await this.#openSession(0, isRefusal));
     } catch (error) {
       this.#parts.connection.removeListener("error", this.#onConnectionError);
       throw error;
@@ -113,7 +117,9 @@ class RunningConsumer implements Consumer {
         await session.over;
         if (signal.aborted) return;
         void this.#retire(session);
-        session = await this.#openSession(() => false);
+        // At once, since messages that come back to a deleted queue wait for it; but not for a session that ended as it began.
+        const lastedMs = performance.now() - session.sinceMs;
+        session = await this.#openSession(lastedMs < LASTING_MS ? FIRST_PAUSE_MS : 0, () => false);
       }
     } catch (cause) {
       if (signal.aborted) return;
@@ -126,46 +132,51 @@ class RunningConsumer implements Consumer {
    * Opens a session, however often that takes.
    * Throws what `isFinal` says nothing can be done about; what the connection throws that gives no channel any more; CLOSED.
    */
-  async #openSession(isFinal: (error: unknown) => boolean): Promise<Session> {
-    let pauseMs = FIRST_PAUSE_MS;
+  async #openSession(firstPauseMs: number, isFinal: (error: unknown) => boolean): Promise<Session> {
+    let pauseMs = firstPauseMs;
     let withoutChannel = 0;
     for (;;) {
-      // Also before the first try: a session that ends as soon as it has begun must not make a hot loop.
-      if (this.#sessions.size > 0 || pauseMs > FIRST_PAUSE_MS)
-        await pause(pauseMs * (0.5 + Math.random() / 2), this.#closing.signal);
-      if (this.#closing.signal.aborted) throw new ExclaimError("CLOSED", "the consumer was closed");
+      if (pauseMs > 0) await pause(pauseMs * (0.5 + Math.random() / 2), this.#closing.signal);
+      if (this.#closing.signal.aborted) throw closed();
       let channel: AmqpChannel | undefined;
       try {
         channel = await this.#parts.connection.createChannel();
         return await this.#consume(channel);
       } catch (error) {
+        if (this.#closing.signal.aborted) throw closed();
         withoutChannel = channel === undefined ? withoutChannel + 1 : 0;
         if (isFinal(error) || withoutChannel >= CHANNEL_TRIES) throw error;
         this.#report("consuming has failed and is tried again", error);
       }
-      pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 2);
+      pauseMs = Math.min(LONGEST_PAUSE_MS, Math.max(FIRST_PAUSE_MS, pauseMs * 2));
     }
   }
 
   async #consume(channel: AmqpChannel): Promise<Session> {
     const { queue, options, callbackFor } = this.#parts;
+    const { signal } = this.#closing;
     let end = (): void => {};
     const over = new Promise<void>((resolve) => {
       end = resolve;
     });
     channel.on("close", end);
     channel.on("error", (error) => this.#report("the channel was closed by the broker", error));
-    this.#closing.signal.addEventListener("abort", end, { once: true });
+    signal.addEventListener("abort", end);
+    void over.then(() => signal.removeEventListener("abort", end));
     try {
       if (options.declare ?? true) await declareTopology(channel, queue, options);
       await channel.prefetch(options.concurrency ?? DEFAULT_CONCURRENCY);
+      if (signal.aborted) throw closed();
       const callback = callbackFor(channel, end);
       const { consumerTag } = await channel.consume(queue, callback);
-      const session = { channel, callback, consumerTag, over };
+      const session = { channel, callback, consumerTag, over, sinceMs: performance.now() };
+      // Closed in this moment: nobody else knows of this channel, and what it was given goes back to its queue.
+      if (signal.aborted) throw closed();
       this.#sessions.add(session);
       return session;
     } catch (error) {
-      channel.close().catch(() => {});
+      end();
+      void closeChannel(channel);
       throw error;
     }
   }
@@ -201,6 +212,10 @@ class RunningConsumer implements Consumer {
     this.#parts.report(error);
     return error;
   }
+}
+
+function closed(): ExclaimError {
+  return new ExclaimError("CLOSED", "the consumer was closed");
 }
 
 /** What another try would meet again: a wrong option, queues that exist otherwise, an answer by which the broker refuses. */

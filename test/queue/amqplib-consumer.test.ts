@@ -167,6 +167,32 @@ describe("consume()", () => {
     });
   });
 
+  // Planted: a session that opens after the consumer was closed kept: it went on consuming, known to nobody.
+  it("A13 does not begin to consume once it was closed while its connection was away", async () => {
+    const proxy = await startCutProxy(rabbitmqUrl());
+    const connection = await amqp.connect(proxy.url, { recovery: { initialDelay: 20 } });
+    const handler = vi.fn(async () => {});
+    const reconnected = vi.fn();
+    const consumer = await start(handler, {}, connection);
+    const asked = vi.spyOn(connection, "createChannel");
+    proxy.cut();
+    await eventually(() => expect(asked).toHaveBeenCalled());
+
+    await consumer.close({ drainMs: 100 });
+    connection.on("connect", reconnected);
+    proxy.heal();
+    await eventually(() => expect(reconnected).toHaveBeenCalled());
+    await rabbit.send({ user_id: 7 });
+    // Answers on a channel that was opened after the one that was asked for.
+    const later = await connection.createChannel();
+    for (let answers = 0; answers < 20; answers += 1) await later.checkQueue(rabbit.queue);
+
+    expect(handler).not.toHaveBeenCalled();
+    expect(await rabbit.ready()).toBe(1);
+    await connection.close();
+    await proxy.close();
+  });
+
   describe("comes back by itself", () => {
     const userIds = (messages: readonly Message[]): number[] => messages.map(({ data }) => data.user_id);
 
