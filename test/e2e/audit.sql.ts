@@ -1,3 +1,5 @@
+import type pg from "pg";
+
 /**
  * What the test looks at from outside: the user's tables, and triggers that write down every change of an owner and of a token.
  * A trigger runs under the row's lock, so the numbers of the log are in commit order for each row.
@@ -32,7 +34,7 @@ create trigger log_token after insert or update on exclaim.claims for each row e
 `;
 
 /** Each counts violations of one promise; none may be found. */
-export const VIOLATIONS: Readonly<Record<string, string>> = {
+const VIOLATIONS: Readonly<Record<string, string>> = {
   "S1 an owner written over another": `
     select count(*) from owner_log where was is not null and became is not null`,
   "S1 a voucher named by two claims, or owned by another than its claim's claimant": `
@@ -55,3 +57,11 @@ export const VIOLATIONS: Readonly<Record<string, string>> = {
     select count(*) from redemption r full join (select * from exclaim.claims where status = 'completed') c
       on c.claimant = r.user_id::text where r.user_id is null or c.claimant is null`,
 };
+
+/** The promises that were broken, each with how often. */
+export async function violations(database: pg.Pool): Promise<readonly (readonly [promise: string, count: number])[]> {
+  const counts = Object.entries(VIOLATIONS).map(
+    async ([promise, sql]) => [promise, Number((await database.query(sql)).rows[0].count)] as const,
+  );
+  return (await Promise.all(counts)).filter(([, count]) => count > 0);
+}
