@@ -217,7 +217,19 @@ describe("the contracts", () => {
     expect(isTestedBy(path, "deadLettersConformance(")).toBe(true);
   });
 
+  // An adapter without a suite, and a suite with another adapter's set-ups, were each planted.
+  it.each(queueAdapters())("the queue adapter %s has set-ups that the queue conformance suite runs", (path) => {
+    const setups = importersOf(path, TESTS).filter((file) => /readonly QueueSetup\[\] =/.test(file.text));
+
+    expect(
+      setups.filter(
+        (file) => isTestedBy(file.path, "for (const setup of ") && isTestedBy(file.path, "queueConformance(setup)"),
+      ),
+    ).not.toEqual([]);
+  });
+
   it("finds the products itself", () => {
+    expect(queueAdapters()).toEqual(["src/queue/amqplib.ts", "src/queue/bullmq.ts"]);
     expect(products("src/lock", "LockBackend")).toEqual(expect.arrayContaining(["src/lock/memory.ts", "src/lock/redlock.ts"]));
     expect(products("src/ledger", "Ledger")).toEqual(["src/ledger/memory.ts", "src/ledger/postgres.ts"]);
     expect(products("src/ledger", "DeadLetters")).toEqual([
@@ -285,6 +297,18 @@ function isPackage(target: string): boolean {
 function products(folder: string, contract: string): string[] {
   const returnsIt = new RegExp(`export (async )?function \\w+\\([\\s\\S]*?\\): (Memory)?${contract}\\b`);
   return SOURCES.filter((file) => file.path.startsWith(`${folder}/`) && returnsIt.test(file.text)).map((file) => file.path);
+}
+
+/** Files that export a `withClaim` of their own. */
+function queueAdapters(): string[] {
+  const adapters = SOURCES.filter(
+    (file) => file.path.startsWith("src/queue/") && /^export function withClaim\b/m.test(file.text),
+  );
+  return adapters.map((file) => file.path);
+}
+
+function importersOf(path: string, among: readonly SourceFile[]): readonly SourceFile[] {
+  return among.filter((other) => other.imports.some(({ target }) => target === path));
 }
 
 /** Every exported function that makes a lock back-end: its name and file. A file may have several. */

@@ -1,9 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { once } from "node:events";
 import amqplib, { type Channel, type ChannelModel, type ConfirmChannel, type Message } from "amqplib";
 import { afterAll } from "vitest";
 import { type ExclaimError, isExclaimError } from "../../src/errors.ts";
-import { type AmqpChannel, type ConsumerCallback, consume, declareTopology, withClaim } from "../../src/queue/amqplib.ts";
+import { type Consumer, type ConsumerCallback, consume, declareTopology, withClaim } from "../../src/queue/amqplib.ts";
 import type { QueueType } from "../../src/queue/amqplib-topology.ts";
 import { messageOf } from "../../src/queue/message-of.ts";
 import type {
@@ -20,6 +19,7 @@ import type {
 } from "../conformance/queue/fixture.ts";
 import { eventually } from "../support/eventually.ts";
 import { rabbitmqUrl } from "../support/rabbitmq.ts";
+import { ChannelWatch, countPublished, timesPublished } from "./amqplib-channel-watch.ts";
 import { AMQPLIBS } from "./amqplib-scratch-queues.ts";
 import { ScriptedPool, type Voucher } from "./scripted-pool.ts";
 
@@ -43,43 +43,56 @@ export const rabbitmqQueues: readonly QueueSetup[] = [
 
 function setup(name: string, client: Client): QueueSetup {
   let connection: Promise<ChannelModel> | undefined;
+  const spare: QueueNames[] = [];
   afterAll(async () => {
-    await (await connection)?.close();
+    if (connection === undefined) return;
+    const own = await (await connection).createChannel();
+    for (const { waiting, deadLetterQueue } of spare) {
+      for (const name of [...waiting, deadLetterQueue]) await own.deleteQueue(name);
+    }
+    await (await connection).close();
   });
   return {
     name,
     storesResults: false,
     async open(options) {
       connection ??= connected(client.amqp);
-      return openRabbitQueue(await connection, client, options);
+      const own = await (await connection).createConfirmChannel();
+      const names = spare.pop() ?? (await declared(own, client.queueType));
+      return new RabbitQueue({ connection: await connection, own, names, spare, client, ...options });
     },
   };
 }
 
 async function connected(amqp: typeof amqplib): Promise<ChannelModel> {
-  const connection = await amqp.connect(rabbitmqUrl());
+  const connection = await amqp.connect(rabbitmqUrl(), { noDelay: true });
   connection.on("error", () => {});
+  const channel = await connection.createChannel();
+  countPublished(Object.getPrototypeOf(channel));
+  await channel.close();
   return connection;
 }
 
-async function openRabbitQueue(connection: ChannelModel, client: Client, options: BrokerOptions): Promise<TestBroker> {
-  const { queueType } = client;
-  const own = await connection.createConfirmChannel();
-  const { queue, deadLetterQueue, delayQueues } = await declareTopology(own, `q-${randomUUID()}`, {
-    queueType,
-    delaysMs: DELAYS_MS,
-  });
-  const waiting = [queue, ...delayQueues.map(({ name }) => name)];
-  return new RabbitQueue({ connection, own, queue, deadLetterQueue, waiting, client, ...options });
+/** One queue, and the others that belong to it. */
+interface QueueNames {
+  readonly queue: string;
+  readonly deadLetterQueue: string;
+  /** The queue, and those in which its messages wait. */
+  readonly waiting: readonly string[];
+}
+
+async function declared(own: ConfirmChannel, queueType: QueueType): Promise<QueueNames> {
+  const options = { queueType, delaysMs: DELAYS_MS };
+  const { queue, deadLetterQueue, delayQueues } = await declareTopology(own, `q-${randomUUID()}`, options);
+  return { queue, deadLetterQueue, waiting: [queue, ...delayQueues.map(({ name }) => name)] };
 }
 
 interface Parts extends BrokerOptions {
   readonly connection: ChannelModel;
   readonly own: ConfirmChannel;
-  readonly queue: string;
-  readonly deadLetterQueue: string;
-  /** The queue, and those in which its messages wait. */
-  readonly waiting: readonly string[];
+  readonly names: QueueNames;
+  /** Where queues are left that are empty: it takes long to declare new ones. */
+  readonly spare: QueueNames[];
   readonly client: Client;
 }
 
@@ -88,6 +101,8 @@ interface Serving extends TestConsumer {
   channel(): Channel;
   /** Consumes anew, where that is not its own doing. */
   resume(): Promise<void>;
+  /** Ends at once, whatever is going on. */
+  abandon(): Promise<void>;
 }
 
 type MakeCallback = (channel: Channel) => ConsumerCallback;
@@ -99,6 +114,7 @@ class RabbitQueue implements TestBroker {
   readonly #servings: Serving[] = [];
   readonly #pools: ScriptedPool[] = [];
   readonly #dead = new Set<string>();
+  readonly #unended = new Set<string>();
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -107,10 +123,11 @@ class RabbitQueue implements TestBroker {
   async send(data: SignUp): Promise<string> {
     const messageId = randomUUID();
     const content = Buffer.from(JSON.stringify(data));
-    const { own, queue } = this.#parts;
+    const { own, names } = this.#parts;
+    this.#unended.add(messageId);
     await new Promise<void>((resolve, reject) => {
       const confirmed = (error: unknown): void => (error ? reject(error) : resolve());
-      own.publish("", queue, content, { messageId, persistent: true, contentType: "application/json" }, confirmed);
+      own.publish("", names.queue, content, { messageId, persistent: true, contentType: "application/json" }, confirmed);
     });
     return messageId;
   }
@@ -121,7 +138,7 @@ class RabbitQueue implements TestBroker {
     if (this.#parts.client.by === "withClaim") {
       return this.#serveByCallback((channel) => withClaim<SignUp, unknown, Voucher>(channel, handler, all), concurrency);
     }
-    const { queue } = this.#parts;
+    const { queue } = this.#parts.names;
     return this.#serveByConsumer((connection) => consume(connection, queue, handler, { ...all, concurrency }));
   }
 
@@ -130,13 +147,14 @@ class RabbitQueue implements TestBroker {
     if (this.#parts.client.by === "withClaim") {
       return this.#serveByCallback((channel) => withClaim(channel, handler, all), concurrency);
     }
-    const { queue } = this.#parts;
+    const { queue } = this.#parts.names;
     return this.#serveByConsumer((connection) => consume(connection, queue, handler, { ...all, concurrency }));
   }
 
   async ended(id: string): Promise<Ended> {
     const end = async () => ((await this.#isDead(id)) ? "dead-lettered" : (await this.#isGone(id)) && "completed");
     const status = await eventually(end, { timeoutMs: 15_000, what: `the end of message ${id}` });
+    this.#unended.delete(id);
     return status === "completed" ? { status } : { status, reason: await this.#reasonOf(id) };
   }
 
@@ -144,7 +162,8 @@ class RabbitQueue implements TestBroker {
     await Promise.all(
       this.#servings.map(async (serving) => {
         const channel = serving.channel();
-        const closed = once(channel, "close");
+        // Not `once`, which takes the error that comes first for a failure.
+        const closed = new Promise<void>((resolve) => channel.on("close", resolve));
         // What RabbitMQ closes a channel for: an answer to what it never delivered there.
         this.#watch.acknowledge(channel, { fields: { deliveryTag: 999_999 } } as Message);
         await closed;
@@ -154,16 +173,10 @@ class RabbitQueue implements TestBroker {
   }
 
   async close(): Promise<void> {
-    const { own, waiting, deadLetterQueue } = this.#parts;
-    await Promise.all(
-      this.#servings.map((serving) =>
-        serving
-          .channel()
-          .close()
-          .catch(() => {}),
-      ),
-    );
-    for (const name of [...waiting, deadLetterQueue]) await own.deleteQueue(name);
+    const { own, names, spare } = this.#parts;
+    await Promise.allSettled(this.#servings.map((serving) => serving.abandon()));
+    if (this.#unended.size === 0) spare.push(names);
+    else for (const name of [...names.waiting, names.deadLetterQueue]) await own.deleteQueue(name);
     await own.close();
   }
 
@@ -174,12 +187,12 @@ class RabbitQueue implements TestBroker {
   }
 
   async #serveByCallback(make: MakeCallback, concurrency: number): Promise<TestConsumer> {
-    const { connection, queue } = this.#parts;
+    const { connection, names } = this.#parts;
     const start = async () => {
       const channel = this.#watch.watched(await connection.createChannel());
       await channel.prefetch(concurrency);
       const callback = make(channel);
-      const { consumerTag } = await channel.consume(queue, callback);
+      const { consumerTag } = await channel.consume(names.queue, callback);
       return { channel, callback, consumerTag };
     };
     let current = await start();
@@ -188,6 +201,7 @@ class RabbitQueue implements TestBroker {
       resume: async () => {
         current = await start();
       },
+      abandon: () => current.channel.close(),
       close: async () => {
         const { channel, callback, consumerTag } = current;
         await channel.cancel(consumerTag);
@@ -199,7 +213,7 @@ class RabbitQueue implements TestBroker {
     return serving;
   }
 
-  async #serveByConsumer(start: (connection: ConnectionSeen) => Promise<TestConsumer>): Promise<TestConsumer> {
+  async #serveByConsumer(start: (connection: ConnectionSeen) => Promise<Consumer>): Promise<TestConsumer> {
     const { connection } = this.#parts;
     const channels: Channel[] = [];
     const seen = {
@@ -213,41 +227,43 @@ class RabbitQueue implements TestBroker {
     };
     const consumer = await start(seen);
     const channel = () => channels.at(-1) as Channel;
-    this.#servings.push({ channel, resume: async () => {}, close: () => consumer.close() });
+    this.#servings.push({
+      channel,
+      resume: async () => {},
+      abandon: () => consumer.close({ drainMs: 0 }),
+      close: () => consumer.close(),
+    });
     return consumer;
   }
 
   /** Whether the message is among the dead letters. */
   async #isDead(id: string): Promise<boolean> {
-    const { own, deadLetterQueue } = this.#parts;
+    const { own, names } = this.#parts;
     for (;;) {
-      const letter = await own.get(deadLetterQueue, { noAck: true });
+      const letter = await own.get(names.deadLetterQueue, { noAck: true });
       if (letter === false) return this.#dead.has(id);
       this.#dead.add(letter.properties.messageId);
     }
   }
 
-  /** Whether the message was acknowledged and no copy of it is under way, seen twice since one may be between two queues. */
+  /** Whether the message and every copy of it were acknowledged, and none came back. */
   async #isGone(id: string): Promise<boolean> {
-    for (const _look of [1, 2]) {
-      if (!this.#watch.isAcknowledged(id)) return false;
-      const { own, waiting } = this.#parts;
-      const counts = await Promise.all(waiting.map(async (name) => (await own.checkQueue(name)).messageCount));
-      if (counts.some((count) => count > 0)) return false;
-    }
-    return this.#watch.isAcknowledged(id);
+    if (!this.#watch.isDone(id, timesPublished(id))) return false;
+    const { own, names } = this.#parts;
+    const { messageCount } = await own.checkQueue(names.queue);
+    return messageCount === 0 && this.#watch.isDone(id, timesPublished(id));
   }
 
   /** As it was noted when the message was dead-lettered, not later. */
   async #reasonOf(id: string): Promise<string> {
-    const { database, queue } = this.#parts;
+    const { database, names } = this.#parts;
     const letter = this.#pools.flatMap((pool) => pool.deadLetters).find(({ messageId }) => messageId === id);
     if (letter !== undefined) {
       const { error } = letter;
       return isExclaimError(error) ? reasonFrom(error.code, error.message) : messageOf(error);
     }
     const noted = "select code, reason from exclaim.dead_letters where queue = $1 and message_id = $2";
-    const { rows } = (await database?.query(noted, [queue, id])) ?? { rows: [] };
+    const { rows } = (await database?.query(noted, [names.queue, id])) ?? { rows: [] };
     if (rows.length !== 1) throw new Error(`Message ${id} is a dead letter without a reason.`);
     return reasonFrom(rows[0].code, rows[0].reason);
   }
@@ -257,55 +273,4 @@ type ConnectionSeen = Parameters<typeof consume>[0];
 
 function reasonFrom(code: string, reason: string): string {
   return code === "REFUSED" || code === "HANDLER_ERROR" ? reason : `${code}: ${reason}`;
-}
-
-/** Sees what is delivered and acknowledged on channels, and changes nothing of it. */
-class ChannelWatch {
-  /** Deliveries without an answer, by their channel and tag. */
-  readonly #open = new Map<string, string>();
-  readonly #acknowledged = new Set<string>();
-  readonly #acks = new WeakMap<AmqpChannel, Channel["ack"]>();
-  #channels = 0;
-
-  watched(channel: Channel): Channel {
-    this.#channels += 1;
-    const number = this.#channels;
-    const keyOf = ({ fields }: Message) => `${number}/${fields.deliveryTag}`;
-    const { consume, ack, nack } = channel;
-    this.#acks.set(channel, ack.bind(channel));
-    channel.on("error", () => {});
-    channel.on("close", () => {
-      for (const key of [...this.#open.keys()]) if (key.startsWith(`${number}/`)) this.#open.delete(key);
-    });
-    channel.consume = (queue, onMessage, options) => {
-      const seen: typeof onMessage = (message) => {
-        if (message !== null) {
-          this.#open.set(keyOf(message), message.properties.messageId);
-          this.#acknowledged.delete(message.properties.messageId);
-        }
-        onMessage(message);
-      };
-      return consume.call(channel, queue, seen, options);
-    };
-    channel.ack = (message, allUpTo) => {
-      ack.call(channel, message, allUpTo);
-      this.#open.delete(keyOf(message));
-      this.#acknowledged.add(message.properties.messageId);
-    };
-    channel.nack = (message, allUpTo, requeue) => {
-      nack.call(channel, message, allUpTo, requeue);
-      this.#open.delete(keyOf(message));
-    };
-    return channel;
-  }
-
-  /** Acknowledges unseen. */
-  acknowledge(channel: Channel, message: Message): void {
-    this.#acks.get(channel)?.(message);
-  }
-
-  /** Whether the last answer about a message was an acknowledgement, and no delivery of it is without one. */
-  isAcknowledged(id: string): boolean {
-    return this.#acknowledged.has(id) && ![...this.#open.values()].includes(id);
-  }
 }

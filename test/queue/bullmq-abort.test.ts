@@ -113,30 +113,6 @@ for (const setup of bullmqSetups) {
 
       await eventually(() => expect(isExclaimError(reasons.get("7"), "LEASE_LOST")).toBe(true));
     });
-
-    it("B14 lets a handler finish while its worker closes", async () => {
-      let finish = () => {};
-      const finished = new Promise<void>((resolve) => {
-        finish = resolve;
-      });
-      const aborted = vi.fn();
-      const handler = async (job: TestJob, claim: { readonly signal: AbortSignal }) => {
-        claim.signal.addEventListener("abort", aborted);
-        started.push(claimant(job));
-        await finished;
-        return "done";
-      };
-      const worker = bull.work(withClaim(handler, { pool: new ScriptedPool("run"), claimant }));
-      const id = await bull.add({ user_id: 7 });
-      await eventually(() => expect(started).toEqual(["7"]));
-
-      const closed = worker.close();
-      finish();
-      await closed;
-
-      expect((await bull.reaches(id, "completed")).returnvalue).toBe("done");
-      expect(aborted).not.toHaveBeenCalled();
-    });
   });
 }
 

@@ -4,10 +4,12 @@ import * as bullmq5 from "bullmq-5";
 import { Redis } from "ioredis";
 import pg from "pg";
 import { afterAll, expect } from "vitest";
-import type { BullmqJob, BullmqWorker } from "../../src/queue/bullmq.ts";
+import { type BullmqJob, type BullmqWorker, withClaim } from "../../src/queue/bullmq.ts";
+import type { Ended, QueueSetup, SignUp } from "../conformance/queue/fixture.ts";
 import { eventually } from "../support/eventually.ts";
 import { type FreshDatabase, freshDatabase } from "../support/postgres.ts";
 import { redisUrl } from "../support/redis.ts";
+import type { Voucher } from "./scripted-pool.ts";
 
 /** What the tests use of a job, a queue and a worker of either major, on either backend. */
 export interface TestJob extends BullmqJob {
@@ -18,10 +20,6 @@ export interface TestJob extends BullmqJob {
   getState(): Promise<string>;
   moveToWait(token?: string): Promise<unknown>;
   moveToWaitingChildren(token: string): Promise<boolean>;
-}
-
-export interface SignUp {
-  readonly user_id?: number;
 }
 
 interface JobOptions {
@@ -114,6 +112,41 @@ export const bullmqSetups: readonly BullmqSetup[] = [
     open: () => openOnRedis({ Queue: bullmq5.Queue<SignUp>, Worker: bullmq5.Worker<SignUp> }),
   },
 ];
+
+/** A job lock is renewed so often, and its loss found so soon, that tests need not wait. */
+const QUICK = { lockDuration: 10_000, lockRenewTime: 100, stalledInterval: 200, maxStalledCount: 10 };
+
+/** The same for the tests that all brokers pass. */
+export const bullmqQueues: readonly QueueSetup[] = bullmqSetups.map(({ name, open }) => ({
+  name,
+  storesResults: true,
+  async open({ attempts = 1 }) {
+    const bull = await open();
+    const work = (processor: TestProcessor, concurrency: number) => {
+      const worker = bull.work(processor, { ...QUICK, concurrency });
+      return { close: () => worker.close() };
+    };
+    return {
+      errors: bull.errors,
+      loseDelivery: bull.loseLock,
+      close: bull.close,
+      send: (data) => bull.add(data, { attempts }),
+      serve: async (handler, options, concurrency = 1) =>
+        work(withClaim<TestJob, unknown, Voucher>(handler, options), concurrency),
+      serveKeys: async (handler, options, concurrency = 1) => work(withClaim<TestJob>(handler, options), concurrency),
+      ended: (id) => endOf(bull, id),
+    };
+  },
+}));
+
+async function endOf({ queue }: Bull, id: string): Promise<Ended> {
+  const hasEnded = async () => ["completed", "failed"].includes((await (await queue.getJob(id))?.getState()) ?? "");
+  await eventually(hasEnded, { timeoutMs: 15_000, what: `the end of job ${id}` });
+  const job = await queue.getJob(id);
+  if (job === undefined) throw new Error(`Job ${id} is gone.`);
+  if ((await job.getState()) === "failed") return { status: "dead-lettered", reason: job.failedReason };
+  return { status: "completed", result: job.returnvalue ?? undefined };
+}
 
 async function openOnRedis(classes: BullClasses): Promise<Bull> {
   const url = new URL(redisUrl());

@@ -100,17 +100,6 @@ for (const setup of bullmqSetups) {
       expect(pool.givenUp).toEqual([]);
     });
 
-    it("gives up a job that was put off too often, once, at its last attempt", async () => {
-      const pool = new ScriptedPool(contended);
-      const options = { pool, claimant, maxDeferrals: 1, onContended: { do: "retry", delayMs: 10 } } as const;
-      bull.work(withClaim(async (_job: TestJob) => {}, options));
-
-      const id = await bull.add({ user_id: 7 }, { attempts: 2 });
-
-      await bull.reaches(id, "failed");
-      await eventually(() => expect(pool.givenUp).toEqual([{ claimant: "7", messageId: id, onGiveUp: "keep" }]));
-    });
-
     it("B10 gives up a job that BullMQ refuses to start once more", async () => {
       const pool = new ScriptedPool(contended);
       const processor = withClaim(async (_job: TestJob) => {}, { pool, claimant, onContended: { do: "retry", delayMs: 10 } });
