@@ -27,8 +27,8 @@ const exclaim = createExclaim({ database });
 await exclaim.migrate();
 const vouchers = exclaim.pool<Voucher>({ table: "voucher_item", ownerColumn: "user_id" });
 
-// With recovery the connection comes back by itself, and the consumer with it.
-const connection = await amqp.connect(process.env.AMQP_URL ?? "amqp://127.0.0.1", { recovery: true });
+// With recovery the connection comes back by itself, and the consumer with it; with noDelay small answers do not wait for each other.
+const connection = await amqp.connect(process.env.AMQP_URL ?? "amqp://127.0.0.1", { recovery: true, noDelay: true });
 
 // Queue, delay queues and dead-letter queue are declared, now and after each reconnection.
 const queue = process.env.QUEUE ?? "voucher";
