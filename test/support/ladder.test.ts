@@ -93,7 +93,9 @@ describe("the ladder", () => {
 
     const images = [...compose.matchAll(/^ +image: (\S+)$/gm)].map((match) => match[1]);
 
-    expect(images.sort()).toEqual([postgres, redis, etcd, zookeeper, mariadb, rabbitmq].map(({ container }) => container.image).sort());
+    expect(images.sort()).toEqual(
+      [postgres, redis, etcd, zookeeper, mariadb, rabbitmq].map(({ container }) => container.image).sort(),
+    );
   });
 });
 

@@ -11,6 +11,8 @@ export interface RabbitmqNode {
   readonly tag: string;
   /** Where other nodes and rabbitmqctl call it. */
   readonly distributionPort: number;
+  /** Where nodes call the rabbitmqctl that works on this one, since each of a cluster sends it its part of an answer. */
+  readonly controlPort: number;
 }
 
 /**
@@ -30,7 +32,7 @@ const SETTINGS = [
 
 /**
  * In the place of epmd, the daemon by which Erlang nodes find each other: it would listen on a port that all share, and outlive them.
- * Here the name of a node ends with its port.
+ * Here the name of a node ends with the port of its rabbitmqctl and its own; rabbitmqctl takes a name that ends like its node's.
  */
 const PORT_BY_NAME = `
 -module(exclaim_epmd).
@@ -44,7 +46,10 @@ register_node(_Name, _Port, _Family) -> {ok, erlang:unique_integer([positive]) b
 port_please(Name, Host) -> port_please(Name, Host, infinity).
 port_please(Name, _Host, _Timeout) when is_atom(Name) -> port_please(atom_to_list(Name), localhost, infinity);
 port_please(Name, _Host, _Timeout) ->
-    try {port, list_to_integer(lists:last(string:split(Name, "-", all))), 5} catch error:badarg -> noport end.
+    try {port, list_to_integer(port_of(Name, lists:reverse(string:split(Name, "-", all)))), 5} catch error:_ -> noport end.
+
+port_of("rabbitmqcli" ++ _, [_Own, Control | _]) -> Control;
+port_of(_Name, [Own | _]) -> Own.
 
 address_please(_Name, Host, Family) -> inet:getaddr(Host, Family).
 
@@ -58,8 +63,9 @@ const ERLANG_FLAGS = "-start_epmd false -epmd_module exclaim_epmd -kernel inet_d
 /** The nodes of one cluster, at least one. */
 export async function rabbitmqNodes(count: number): Promise<[RabbitmqNode, ...RabbitmqNode[]]> {
   const tag = randomBytes(6).toString("hex");
-  const nodes: [RabbitmqNode, ...RabbitmqNode[]] = [{ tag, distributionPort: await freePort() }];
-  while (nodes.length < count) nodes.push({ tag, distributionPort: await freePort() });
+  const node = async () => ({ tag, distributionPort: await freePort(), controlPort: await freePort() });
+  const nodes: [RabbitmqNode, ...RabbitmqNode[]] = [await node()];
+  while (nodes.length < count) nodes.push(await node());
   return nodes;
 }
 
@@ -75,13 +81,18 @@ export function rabbitmqNodeService(node: RabbitmqNode, first = node): Pick<Serv
   };
 }
 
-/** rabbitmqctl for the node that runs in `place`. */
+/** rabbitmqctl for the node that runs in `place`: one at a time. */
 export function rabbitmqctlCommand({ binaryFolder, folder }: Place, node: RabbitmqNode, args: readonly string[]): Command {
   return {
     file: join(binaryFolder, "rabbitmqctl"),
     args: ["--quiet", "--node", nodeName(node), ...args],
-    // It is a node itself, on whichever port is free.
-    env: { ...erlangEnvironment(folder), RABBITMQ_CTL_DIST_PORT_MIN: "0", RABBITMQ_CTL_DIST_PORT_MAX: "0" },
+    env: {
+      ...erlangEnvironment(folder),
+      // Its own name is made of this one.
+      RABBITMQ_NODENAME: nodeName(node),
+      RABBITMQ_CTL_DIST_PORT_MIN: String(node.controlPort),
+      RABBITMQ_CTL_DIST_PORT_MAX: String(node.controlPort),
+    },
   };
 }
 
@@ -126,8 +137,8 @@ function erlangEnvironment(folder: string): Record<string, string> {
   };
 }
 
-function nodeName({ tag, distributionPort }: RabbitmqNode): string {
-  return `exclaim-${tag}-${distributionPort}@localhost`;
+function nodeName({ tag, controlPort, distributionPort }: RabbitmqNode): string {
+  return `exclaim-${tag}-${controlPort}-${distributionPort}@localhost`;
 }
 
 /** Unless it is told another, a node names its cluster after itself or after the node that it joined. */

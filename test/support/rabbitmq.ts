@@ -3,7 +3,7 @@ import { promisify } from "node:util";
 import { startPrivateServer } from "./ladder.ts";
 import { type RabbitmqNode, rabbitmqctlCommand, rabbitmqNodeService, rabbitmqNodes } from "./rabbitmq-server.ts";
 import type { ServerProcess } from "./server-process.ts";
-import type { Place, Service } from "./service.ts";
+import type { Command, Place, Service } from "./service.ts";
 import { rabbitmq } from "./services/rabbitmq.ts";
 import { sharedUrl } from "./shared-urls.ts";
 
@@ -11,7 +11,7 @@ const CONTROL_LIMIT_MS = 60_000;
 
 /** A RabbitMQ that is ours alone. */
 export interface RabbitmqServer extends ServerProcess {
-  /** Runs rabbitmqctl against this node. Resolves with what it printed, without its remarks. Throws with its error output. */
+  /** Runs rabbitmqctl against this node, one call after another. Resolves with what it printed, without its remarks. Throws with its error output. */
   rabbitmqctl(...args: string[]): Promise<string>;
   /** Lets the node close every client's connection with the reason, as an operator would. Resolves once it has told them all. */
   closeConnections(reason?: string): Promise<void>;
@@ -58,13 +58,11 @@ async function startNode(node: RabbitmqNode, first: RabbitmqNode, options: { por
     },
   };
   const server = await startPrivateServer(service, options);
-  const rabbitmqctl = async (...args: string[]): Promise<string> => {
-    const command = rabbitmqctlCommand(place, node, args);
-    const { stdout } = await promisify(execFile)(command.file, command.args, {
-      env: { PATH: process.env.PATH, LC_ALL: "C.UTF-8", ...command.env },
-      timeout: CONTROL_LIMIT_MS,
-    });
-    return stdout;
+  let last: Promise<unknown> = Promise.resolve();
+  const rabbitmqctl = (...args: string[]): Promise<string> => {
+    const output = last.then(() => run(rabbitmqctlCommand(place, node, args)));
+    last = output.catch(() => {});
+    return output;
   };
   return Object.assign(server, {
     rabbitmqctl,
@@ -72,4 +70,12 @@ async function startNode(node: RabbitmqNode, first: RabbitmqNode, options: { por
       await rabbitmqctl("close_all_connections", reason);
     },
   });
+}
+
+async function run({ file, args, env }: Command): Promise<string> {
+  const { stdout } = await promisify(execFile)(file, args, {
+    env: { PATH: process.env.PATH, LC_ALL: "C.UTF-8", ...env },
+    timeout: CONTROL_LIMIT_MS,
+  });
+  return stdout;
 }
