@@ -63,3 +63,10 @@ export interface AmqpChannel {
   on(event: "error", listener: (error: Error) => void): unknown;
   on(event: "return", listener: (message: { readonly properties: AmqpProperties }) => void): unknown;
 }
+
+/** What is used of amqplib's connection: one made with `recovery`, or a plain one. */
+export interface AmqpConnection {
+  createChannel(): Promise<AmqpChannel>;
+  on(event: "error" | "reconnect-failed", listener: (error: Error) => void): unknown;
+  removeListener(event: "error" | "reconnect-failed", listener: (error: Error) => void): unknown;
+}

@@ -1,6 +1,9 @@
+import { checkMs, MAX_MS } from "../claim/check-request.ts";
 import { ExclaimError, isExclaimError } from "../errors.ts";
 import type { ConsumerCallback } from "./amqplib-callback.ts";
-import type { AmqpChannel } from "./amqplib-channel.ts";
+import type { AmqpChannel, AmqpConnection } from "./amqplib-channel.ts";
+import { connectionErrors } from "./amqplib-connection-errors.ts";
+import { pause, within } from "./amqplib-pause.ts";
 import { declareTopology, type TopologyOptions } from "./amqplib-topology.ts";
 import { messageOf } from "./message-of.ts";
 
@@ -11,19 +14,12 @@ const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 30_000;
 /** A session that lasted so long is no part of a loop of failures. */
 const LASTING_MS = 1_000;
-/** A connection that gives no channel so often in a row is closed for good: one that recovers makes its callers wait instead. */
-const CHANNEL_TRIES = 5;
+/** So often in a row it must say that it is closed: while it breaks it may say so once, and then makes its callers wait. */
+const CLOSED_TRIES = 5;
 /** A broker that is silent does not confirm that a channel has closed. */
 const CLOSE_LIMIT_MS = 2_000;
 /** access-refused, not-found, resource-locked, precondition-failed. Source: AMQP 0-9-1 reference, constants. */
 const REFUSALS: readonly unknown[] = [403, 404, 405, 406];
-
-/** What is used of amqplib's connection: one made with `recovery`, or a plain one. */
-export interface AmqpConnection {
-  createChannel(): Promise<AmqpChannel>;
-  on(event: "error", listener: (error: Error) => void): unknown;
-  removeListener(event: "error", listener: (error: Error) => void): unknown;
-}
 
 /** How a whole consumer works, beside its claims. */
 export interface ConsumerOptions extends TopologyOptions {
@@ -31,13 +27,16 @@ export interface ConsumerOptions extends TopologyOptions {
   readonly concurrency?: number;
   /** Declares the queues, at the start and after each reconnection. @default true */
   readonly declare?: boolean;
+  /** Closes the consumer, also while it starts. @default none */
+  readonly signal?: AbortSignal;
 }
 
 /** A running consumer. */
 export interface Consumer extends AsyncDisposable {
   /**
    * Takes no more messages, waits up to `drainMs` (10,000 by default) for the running ones to be settled, and closes the channel; what is
-   * not settled then is delivered again, to another consumer. Never closes the connection. Idempotent, never throws.
+   * not settled then is delivered again, to another consumer. Never closes the connection. Idempotent.
+   * Throws CONFIG_INVALID: `drainMs` is no number from 0 to 86,400,000.
    */
   close(options?: { readonly drainMs?: number }): Promise<void>;
   /** Resolves once the consumer is closed. Rejects when it can go on no more: the connection is closed for good. */
@@ -79,6 +78,8 @@ class RunningConsumer implements Consumer {
   readonly #sessions = new Set<Session>();
   #end: (error?: ExclaimError) => void = () => {};
   #closed: Promise<void> | undefined;
+  /** Why the connection has stopped to recover. */
+  #givenUp: Error | undefined;
 
   constructor(parts: ConsumerParts) {
     this.#parts = parts;
@@ -86,7 +87,12 @@ class RunningConsumer implements Consumer {
       this.#end = (error) => (error === undefined ? resolve() : reject(error));
     });
     this.ended.catch(() => {});
-    parts.connection.on("error", this.#onConnectionError);
+    connectionErrors(parts.connection).add(this.#onConnectionError);
+    parts.connection.on("reconnect-failed", this.#onGivenUp);
+    void this.ended.finally(() => this.#letGo()).catch(() => {});
+    const { signal } = parts.options;
+    if (signal?.aborted) void this.close();
+    else signal?.addEventListener("abort", this.#onAbort, { once: true });
   }
 
   /** Resolves once the first session consumes. Throws what keeps it from that, if that is nothing that passes. */
@@ -94,14 +100,16 @@ class RunningConsumer implements Consumer {
     try {
       void this.#keepConsuming(await this.#openSession(0, isRefusal));
     } catch (error) {
-      this.#parts.connection.removeListener("error", this.#onConnectionError);
+      this.#closing.abort();
+      this.#end();
       throw error;
     }
   }
 
-  close({ drainMs = DEFAULT_DRAIN_MS }: { readonly drainMs?: number } = {}): Promise<void> {
+  async close({ drainMs = DEFAULT_DRAIN_MS }: { readonly drainMs?: number } = {}): Promise<void> {
+    checkMs("drainMs", drainMs, 0, MAX_MS);
     this.#closed ??= this.#close(drainMs);
-    return this.#closed;
+    await this.#closed;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -123,7 +131,6 @@ class RunningConsumer implements Consumer {
       }
     } catch (cause) {
       if (signal.aborted) return;
-      this.#parts.connection.removeListener("error", this.#onConnectionError);
       this.#end(this.#report("the consumer has ended, connect anew", cause));
     }
   }
@@ -134,22 +141,36 @@ class RunningConsumer implements Consumer {
    */
   async #openSession(firstPauseMs: number, isFinal: (error: unknown) => boolean): Promise<Session> {
     let pauseMs = firstPauseMs;
-    let withoutChannel = 0;
+    let saidClosed = 0;
     for (;;) {
       if (pauseMs > 0) await pause(pauseMs * (0.5 + Math.random() / 2), this.#closing.signal);
       if (this.#closing.signal.aborted) throw closed();
       let channel: AmqpChannel | undefined;
       try {
-        channel = await this.#parts.connection.createChannel();
+        channel = await this.#openChannel();
         return await this.#consume(channel);
       } catch (error) {
         if (this.#closing.signal.aborted) throw closed();
-        withoutChannel = channel === undefined ? withoutChannel + 1 : 0;
-        if (isFinal(error) || withoutChannel >= CHANNEL_TRIES) throw error;
+        saidClosed = channel === undefined && isClosedConnection(error) ? saidClosed + 1 : 0;
+        if (isFinal(error) || saidClosed >= CLOSED_TRIES || this.#givenUp !== undefined) throw this.#givenUp ?? error;
         this.#report("consuming has failed and is tried again", error);
       }
       pauseMs = Math.min(LONGEST_PAUSE_MS, Math.max(FIRST_PAUSE_MS, pauseMs * 2));
     }
+  }
+
+  /** A connection that is away lets us wait for as long as it takes, which `close` does not. */
+  async #openChannel(): Promise<AmqpChannel> {
+    const opening = this.#parts.connection.createChannel();
+    const opened = new AbortController();
+    try {
+      const channel = await Promise.race([opening, pause(MAX_MS, AbortSignal.any([this.#closing.signal, opened.signal]))]);
+      if (channel !== undefined) return channel;
+    } finally {
+      opened.abort();
+    }
+    opening.then(closeChannel, () => {});
+    throw closed();
   }
 
   async #consume(channel: AmqpChannel): Promise<Session> {
@@ -198,9 +219,22 @@ class RunningConsumer implements Consumer {
     });
     await within(drainMs, Promise.all(drained));
     await within(CLOSE_LIMIT_MS, Promise.all(sessions.map(({ channel }) => closeChannel(channel))));
-    this.#parts.connection.removeListener("error", this.#onConnectionError);
     this.#end();
   }
+
+  #letGo(): void {
+    connectionErrors(this.#parts.connection).delete(this.#onConnectionError);
+    this.#parts.connection.removeListener("reconnect-failed", this.#onGivenUp);
+    this.#parts.options.signal?.removeEventListener("abort", this.#onAbort);
+  }
+
+  readonly #onAbort = (): void => {
+    void this.close();
+  };
+
+  readonly #onGivenUp = (error: Error): void => {
+    this.#givenUp = error;
+  };
 
   readonly #onConnectionError = (error: Error): void => {
     this.#report("the connection broke", error);
@@ -225,6 +259,12 @@ function isRefusal(error: unknown): boolean {
   return REFUSALS.includes(code);
 }
 
+/** By the errors that amqplib gives for a connection that was closed, plain or recovering. */
+function isClosedConnection(error: unknown): boolean {
+  const { name, message } = (error ?? {}) as { readonly name?: unknown; readonly message?: unknown };
+  return name === "IllegalOperationError" || message === "Connection closed";
+}
+
 async function closeChannel(channel: AmqpChannel): Promise<void> {
   await attempt(() => channel.close());
 }
@@ -235,23 +275,4 @@ async function attempt(act: () => Promise<unknown>): Promise<void> {
   } catch {
     // Closed already.
   }
-}
-
-function pause(delayMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(done, delayMs);
-    signal.addEventListener("abort", done, { once: true });
-    function done(): void {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    }
-  });
-}
-
-/** Waits for `work`, but no longer than `limitMs`. */
-async function within(limitMs: number, work: Promise<unknown>): Promise<void> {
-  const limit = new AbortController();
-  await Promise.race([work, pause(limitMs, limit.signal)]);
-  limit.abort();
 }

@@ -10,15 +10,15 @@ const NOT_FOUND = 404;
  * Makes sure that what is given up has somewhere to go: the queue has a dead-letter exchange, and that exists; for the default exchange,
  * also the queue that the routing key names.
  * Shape: nothing is asked on `channel` itself but beside it, nothing is created or changed.
- * After: resolves as well when it cannot be told, for want of the permission to configure the queue, or since the broker's answer is not
+ * After: what the queue was declared with; resolves as well when it cannot be told, for want of the permission to configure the queue, or since the broker's answer is not
  * understood or cut off, as for a queue with a very long name. Whether anything is bound to a named exchange, AMQP does not tell.
  * Throws CONFIG_INVALID: the queue is missing, or has no such target; what amqplib throws when the connection is gone.
  */
-export async function assertDeadLetterTarget(channel: AmqpChannel, queue: string): Promise<void> {
+export async function assertDeadLetterTarget(channel: AmqpChannel, queue: string): Promise<DeadLettering> {
   const own = new OwnChannel(channel);
   try {
     await assertQueueExists(own, queue);
-    await assertTarget(own, queue);
+    return await assertTarget(own, queue);
   } finally {
     await own.close();
   }
@@ -30,16 +30,17 @@ async function assertQueueExists(own: OwnChannel, queue: string): Promise<void> 
     throw wrong(`the queue ${queue} does not exist: declare it before it is consumed, for example by declareTopology`);
 }
 
-async function assertTarget(own: OwnChannel, queue: string): Promise<void> {
-  const { exchange, routingKey } = await readDeadLettering(own, queue);
-  if (exchange === undefined) return;
+async function assertTarget(own: OwnChannel, queue: string): Promise<DeadLettering> {
+  const found = await readDeadLettering(own, queue);
+  const { exchange, routingKey } = found;
+  if (exchange === undefined) return found;
   if (exchange === null) throw noTarget(queue, "it has no dead-letter exchange");
   if (exchange !== "") {
     const exists = await isThere(own, (channel) => channel.checkExchange(exchange));
     if (!exists) throw noTarget(queue, `its dead-letter exchange ${exchange} does not exist`);
-    return;
+    return found;
   }
-  if (routingKey === undefined) return;
+  if (routingKey === undefined) return found;
   if (routingKey === null) {
     const why = "its dead-letter exchange is the default one, and without x-dead-letter-routing-key";
     throw noTarget(queue, `${why} a message keeps its own key, which brings one that was sent to ${queue} back to ${queue}`);
@@ -47,10 +48,11 @@ async function assertTarget(own: OwnChannel, queue: string): Promise<void> {
   if (routingKey === queue) throw noTarget(queue, "its dead letters go back to itself");
   const exists = await isThere(own, (channel) => channel.checkQueue(routingKey));
   if (!exists) throw noTarget(queue, `its dead letters go to the queue ${routingKey}, which does not exist`);
+  return found;
 }
 
-/** Null: the queue has none. Undefined: it cannot be told. */
-interface DeadLettering {
+/** Where a queue's dead letters go. Null: the queue has none, undefined: it cannot be told. */
+export interface DeadLettering {
   readonly exchange: string | null | undefined;
   readonly routingKey: string | null | undefined;
 }

@@ -1,11 +1,17 @@
 import { ExclaimError } from "../errors.ts";
-import type { AmqpChannel, AmqpMessage } from "./amqplib-channel.ts";
-import { type Counts, detourCopy, serialOf } from "./amqplib-detour.ts";
+import type { AmqpChannel, AmqpMessage, AmqpPublishOptions } from "./amqplib-channel.ts";
+import { detourCopy, type Journey, restoredCopy, serialOf } from "./amqplib-detour.ts";
+import { headersFit } from "./amqplib-header-size.ts";
+import { OwnChannel } from "./amqplib-own-channel.ts";
 import { type ConfirmingChannel, openConfirmingSibling } from "./amqplib-sibling.ts";
-import { delayQueueOf, type QueueType } from "./amqplib-topology.ts";
+import { type DelayQueue, delayQueueOf, type QueueType } from "./amqplib-topology.ts";
+import { messageOf } from "./message-of.ts";
 
 /** A copy that the broker could not route is published once more after its delay queue was declared anew. */
 const PUBLISH_TRIES = 2;
+
+/** What a copy is to carry on. */
+export type Onward = Omit<Journey, "restMs" | "isDetoured">;
 
 export interface DelayLineOptions {
   readonly queueType: QueueType;
@@ -14,54 +20,103 @@ export interface DelayLineOptions {
 
 /**
  * Where messages wait that are put off: delay queues, one for each step of delay, since messages of one queue expire in their order only.
- * Copies are published on a channel of our own, which confirms. The delay queues are declared on first use.
+ * Copies are published on a channel of our own, which confirms. The delay queues are declared on first use, on another, since the broker
+ * closes a channel over a declaration that it refuses.
  */
 export class DelayLine {
   readonly #channel: AmqpChannel;
-  readonly #options: DelayLineOptions;
+  readonly #queueType: QueueType;
   /** In ascending order. */
   readonly #stepsMs: readonly number[];
+  readonly #declarer: OwnChannel;
+  /** The last declaration: one is asked at a time. */
+  #declaring: Promise<unknown> = Promise.resolve();
+  readonly #declared = new Map<string, Promise<unknown>>();
   #publisher: Promise<Publisher> | undefined;
   #serial = 0;
   #isClosed = false;
 
-  constructor(channel: AmqpChannel, options: DelayLineOptions) {
+  constructor(channel: AmqpChannel, { queueType, delaysMs }: DelayLineOptions) {
     this.#channel = channel;
-    this.#options = options;
-    this.#stepsMs = [...options.delaysMs].sort((a, b) => a - b);
+    this.#queueType = queueType;
+    this.#stepsMs = [...delaysMs].sort((a, b) => a - b);
+    this.#declarer = new OwnChannel(channel);
   }
 
   /** Whether a queue of that name is one in which messages of `queue` wait. */
   isDelayQueue(queue: string, name: string): boolean {
-    return name.startsWith(delayQueueOf(queue, 0, this.#options.queueType).name.slice(0, -1));
+    return name.startsWith(delayQueueOf(queue, 0, this.#queueType).name.slice(0, -1));
   }
 
   /**
-   * Publishes a copy that comes back to `queue` after `delayMs`, rounded up to the next step; a longer delay than the longest step takes
-   * that one, and whoever gets it then puts it off again.
+   * Publishes a copy that comes back to `queue` after `delayMs`, rounded up to the next step; of a delay that is longer than the longest
+   * step the copy carries the rest, for which it is to be put off again.
    * After: the broker has the copy; the message itself is the caller's to settle.
    * Died in between: there are two, which one claim tells apart from two claimants.
-   * Throws when nobody knows whether the broker has it, or has it not.
+   * Throws MESSAGE_INVALID: no copy of this message can be published; else what keeps the broker from having it, or from saying so.
    */
-  async putOff(message: AmqpMessage, queue: string, delayMs: number, counts: Counts): Promise<void> {
+  async putOff(message: AmqpMessage, queue: string, delayMs: number, journey: Onward): Promise<void> {
     const stepMs = this.#stepsMs.find((step) => step >= delayMs) ?? this.#stepsMs.at(-1) ?? 0;
-    const delayQueue = delayQueueOf(queue, stepMs, this.#options.queueType);
-    this.#serial += 1;
-    const serial = this.#serial;
-    const options = detourCopy(message, counts, serial);
+    const delayQueue = delayQueueOf(queue, stepMs, this.#queueType);
+    const onItsWay = { ...journey, restMs: Math.max(0, delayMs - stepMs) };
     for (let tries = 1; tries <= PUBLISH_TRIES; tries += 1) {
+      await this.#declare(delayQueue);
+      this.#serial += 1;
+      const serial = this.#serial;
       const publisher = await this.#open();
-      await publisher.declare(delayQueue.name, () => publisher.channel.assertQueue(delayQueue.name, delayQueue.options));
-      await publisher.channel.confirm("", delayQueue.name, message.content, options);
+      const target = { exchange: "", routingKey: delayQueue.name };
+      await this.#confirm(publisher, target, message, detourCopy(message, onItsWay, serial));
       if (!publisher.returned.delete(serial)) return;
-      publisher.forget(delayQueue.name);
+      this.#declared.delete(delayQueue.name);
     }
     throw new ExclaimError("CONFIG_INVALID", `the delay queue ${delayQueue.name} was declared and yet cannot be reached`);
+  }
+
+  /**
+   * Publishes the message as it once was to an exchange, by its own routing key.
+   * After: the broker has it, or has dropped it for want of a queue, as it does with dead letters. Throws as `putOff` does.
+   */
+  async sendOn(message: AmqpMessage, exchange: string): Promise<void> {
+    const publisher = await this.#open();
+    await this.#confirm(publisher, { exchange, routingKey: message.fields.routingKey }, message, restoredCopy(message));
   }
 
   close(): void {
     this.#isClosed = true;
     this.#publisher?.then(({ channel }) => channel.close()).catch(() => {});
+    void this.#declarer.close();
+  }
+
+  async #confirm(
+    { channel }: Publisher,
+    { exchange, routingKey }: { readonly exchange: string; readonly routingKey: string },
+    { content }: AmqpMessage,
+    copy: AmqpPublishOptions,
+  ): Promise<void> {
+    const { connection } = this.#channel as { readonly connection?: { readonly frameMax?: number } };
+    if (!headersFit(copy, connection?.frameMax)) {
+      throw new ExclaimError(
+        "MESSAGE_INVALID",
+        "the message cannot be put off: with its headers, a copy does not fit into a frame",
+      );
+    }
+    try {
+      await channel.confirm(exchange, routingKey, content, copy);
+    } catch (cause) {
+      // What amqplib throws before it sends anything: a header of a kind that it reads and cannot write.
+      if (!(cause instanceof TypeError || cause instanceof RangeError)) throw cause;
+      throw new ExclaimError("MESSAGE_INVALID", `the message cannot be put off: ${messageOf(cause)}`, { cause });
+    }
+  }
+
+  #declare({ name, options }: DelayQueue): Promise<unknown> {
+    const known = this.#declared.get(name);
+    if (known !== undefined) return known;
+    const declaring = this.#declaring.then(() => this.#declarer.ask((channel) => channel.assertQueue(name, options)));
+    this.#declaring = declaring.catch(() => {});
+    this.#declared.set(name, declaring);
+    declaring.catch(() => this.#declared.delete(name));
+    return declaring;
   }
 
   /** The publishing channel, a new one after the last has closed. */
@@ -81,12 +136,11 @@ export class DelayLine {
   }
 }
 
-/** The channel, the queues it knows to be there, and the copies that the broker gave back. */
+/** The channel that publishes, and the copies that the broker gave back. */
 class Publisher {
   readonly channel: ConfirmingChannel;
   /** Serials. The broker gives a copy back before it confirms it. */
   readonly returned = new Set<number>();
-  readonly #declared = new Map<string, Promise<unknown>>();
 
   constructor(channel: ConfirmingChannel) {
     this.channel = channel;
@@ -94,17 +148,5 @@ class Publisher {
       const serial = serialOf(properties);
       if (serial !== undefined) this.returned.add(serial);
     });
-  }
-
-  declare(name: string, assert: () => Promise<unknown>): Promise<unknown> {
-    const known = this.#declared.get(name);
-    if (known !== undefined) return known;
-    const declaring = assert();
-    this.#declared.set(name, declaring);
-    return declaring;
-  }
-
-  forget(name: string): void {
-    this.#declared.delete(name);
   }
 }

@@ -7,7 +7,7 @@ export interface OpenDelivery {
   readonly signal: AbortSignal;
   /** Why the broker will deliver the message again, whatever comes of this delivery, once that is so. */
   loss(): ExclaimError | undefined;
-  /** Resolves after `delayMs`, or sooner when the channel has closed or `flush` was called. */
+  /** Resolves after `delayMs`, or sooner when the channel has closed or the deliveries are drained. */
   rest(delayMs: number): Promise<void>;
   /** The delivery is settled, or nobody can settle it any more. */
   end(): void;
@@ -21,12 +21,20 @@ export class Deliveries {
   readonly #open = new Map<AbortController, string>();
   readonly #resting = new Set<() => void>();
   readonly #waiting: (() => void)[] = [];
-  #isFlushing = false;
+  /** How many calls of `drain` have not ended. */
+  #draining = 0;
   #isGone = false;
+  /** Resolves when the channel has closed. */
+  readonly gone: Promise<void>;
 
   constructor(channel: AmqpChannel) {
+    let tellGone = (): void => {};
+    this.gone = new Promise((resolve) => {
+      tellGone = resolve;
+    });
     channel.on("close", () => {
       this.#isGone = true;
+      tellGone();
       this.#abort(() => true, "the channel has closed: RabbitMQ delivers the message again");
       this.#wakeAll();
     });
@@ -55,15 +63,12 @@ export class Deliveries {
     };
   }
 
-  /** Lets no delivery rest any longer. */
-  flush(): void {
-    this.#isFlushing = true;
+  /** Resolves once no delivery is open. Until then none rests. */
+  async drain(): Promise<void> {
+    this.#draining += 1;
     this.#wakeAll();
-  }
-
-  /** Resolves once no delivery is open. */
-  idle(): Promise<void> {
-    return this.#open.size === 0 ? Promise.resolve() : new Promise((resolve) => this.#waiting.push(resolve));
+    if (this.#open.size > 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#draining -= 1;
   }
 
   #abort(concerns: (consumerTag: string) => boolean, message: string): void {
@@ -73,7 +78,7 @@ export class Deliveries {
   }
 
   #rest(delayMs: number): Promise<void> {
-    if (this.#isGone || this.#isFlushing) return Promise.resolve();
+    if (this.#isGone || this.#draining > 0) return Promise.resolve();
     return new Promise((resolve) => {
       const wake = (): void => {
         clearTimeout(timer);

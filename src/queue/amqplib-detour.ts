@@ -17,6 +17,23 @@ export interface Counts {
   readonly attemptsMade: number;
 }
 
+/** Why a message was given up that could not be dead-lettered yet: it must not be served again. */
+export interface GivenUp {
+  readonly code: string;
+  readonly reason: string;
+  readonly claimant: string | undefined;
+  readonly isDealtWith: boolean;
+}
+
+/** Where a message stands on its way. */
+export interface Journey extends Counts {
+  /** What is left of a delay that is longer than any one delay queue's, in ms. */
+  readonly restMs: number;
+  readonly givenUp: GivenUp | undefined;
+  /** Whether it came back from a delay queue, so that its routing is not that of the delivery any more. */
+  readonly isDetoured: boolean;
+}
+
 /** Counts beyond this are somebody's invention. */
 const MAX_COUNT = 1_000_000_000;
 
@@ -37,6 +54,8 @@ const CARRIED_HEADERS = ["CC", "BCC"] as const;
 interface Detour {
   readonly deferrals: number;
   readonly attempts: number;
+  readonly restMs: number;
+  readonly givenUp: GivenUp | undefined;
   readonly exchange: string;
   readonly routingKey: string;
   readonly persistent: boolean;
@@ -48,12 +67,13 @@ interface Detour {
  * Undoes the detour: routing, properties and headers of the message are again those it was published with.
  * After: the counts, and 0 for a message that was never put off, or was dead-lettered since: whoever sends it again wants it tried anew.
  */
-export function endDetour(message: AmqpMessage, isDelayQueue: (name: string) => boolean): Counts {
+export function endDetour(message: AmqpMessage, isDelayQueue: (name: string) => boolean): Journey {
   const { fields, properties } = message;
   const headers = properties.headers ?? {};
   const handedOut = count(headers["x-delivery-count"]) ?? (fields.redelivered ? 1 : 0);
   const detour = detourOf(headers);
-  if (detour === undefined) return { deferrals: handedOut, attemptsMade: 0 };
+  const anew = { deferrals: handedOut, attemptsMade: 0, restMs: 0, givenUp: undefined };
+  if (detour === undefined) return { ...anew, isDetoured: false };
 
   const diedSince = !onlyWaited(headers["x-death"], isDelayQueue);
   const kept = Object.entries(headers).filter(([name]) => name !== DETOUR_HEADER && !BROKER_HEADERS.test(name));
@@ -62,19 +82,27 @@ export function endDetour(message: AmqpMessage, isDelayQueue: (name: string) => 
   fields.routingKey = detour.routingKey;
   if (!detour.persistent) properties.deliveryMode = 1;
   for (const name of CARRIED_PROPERTIES) if (detour.properties[name] !== undefined) properties[name] = detour.properties[name];
-  if (diedSince) return { deferrals: handedOut, attemptsMade: 0 };
-  return { deferrals: detour.deferrals + handedOut, attemptsMade: detour.attempts };
+  if (diedSince) return { ...anew, isDetoured: true };
+  const { restMs, givenUp } = detour;
+  return { deferrals: detour.deferrals + handedOut, attemptsMade: detour.attempts, restMs, givenUp, isDetoured: true };
 }
 
 /** What is published in place of a message whose detour, if it had one, was undone. `serial` tells one copy from another. */
-export function detourCopy({ fields, properties }: AmqpMessage, counts: Counts, serial: number): AmqpPublishOptions {
+export function detourCopy(
+  { fields, properties }: AmqpMessage,
+  journey: Omit<Journey, "isDetoured">,
+  serial: number,
+): AmqpPublishOptions {
   const headers = Object.entries(properties.headers ?? {}).filter(([name]) => !DELIVERY_HEADERS.test(name));
   const isCarried = ([name]: [string, unknown]): boolean =>
     BROKER_HEADERS.test(name) || (CARRIED_HEADERS as readonly string[]).includes(name);
-  const detour: Detour & { readonly serial: number } = {
+  const { givenUp } = journey;
+  const detour = {
     serial,
-    deferrals: counts.deferrals,
-    attempts: counts.attemptsMade,
+    deferrals: journey.deferrals,
+    attempts: journey.attemptsMade,
+    ...(journey.restMs === 0 ? {} : { restMs: Math.ceil(journey.restMs) }),
+    ...(givenUp === undefined ? {} : { givenUp: { ...givenUp, claimant: givenUp.claimant ?? "" } }),
     exchange: fields.exchange,
     routingKey: fields.routingKey,
     persistent: properties.deliveryMode !== 1,
@@ -88,6 +116,16 @@ export function detourCopy({ fields, properties }: AmqpMessage, counts: Counts, 
     headers: { ...Object.fromEntries(headers.filter((header) => !isCarried(header))), [DETOUR_HEADER]: detour },
     persistent: true,
     mandatory: true,
+  };
+}
+
+/** What is published of a message whose detour was undone, for somebody else than us. */
+export function restoredCopy({ properties }: AmqpMessage): AmqpPublishOptions {
+  const headers = Object.entries(properties.headers ?? {}).filter(([name]) => !DELIVERY_HEADERS.test(name));
+  return {
+    ...keptProperties(properties),
+    headers: Object.fromEntries(headers),
+    persistent: properties.deliveryMode !== 1,
   };
 }
 
@@ -106,7 +144,8 @@ function keptProperties(properties: AmqpProperties): AmqpPublishOptions {
 /** Anybody may publish to a queue, with any header: what is not as we write it is as if it were not there. */
 function detourOf(headers: AmqpHeaders): Detour | undefined {
   const table = headers[DETOUR_HEADER];
-  if (!isTable(table)) return undefined;
+  // Who comes from a delay queue has died there.
+  if (!isTable(table) || !Array.isArray(headers["x-death"])) return undefined;
   const { exchange, routingKey } = table;
   const deferrals = count(table.deferrals);
   const attempts = count(table.attempts);
@@ -116,6 +155,8 @@ function detourOf(headers: AmqpHeaders): Detour | undefined {
   return {
     deferrals,
     attempts,
+    restMs: count(table.restMs) ?? 0,
+    givenUp: givenUpOf(table.givenUp),
     exchange,
     routingKey,
     persistent: table.persistent !== false,
@@ -124,6 +165,14 @@ function detourOf(headers: AmqpHeaders): Detour | undefined {
     ),
     headers: isTable(table.headers) ? table.headers : {},
   };
+}
+
+function givenUpOf(value: unknown): GivenUp | undefined {
+  if (!isTable(value)) return undefined;
+  const { code, reason, claimant, isDealtWith } = value;
+  if (typeof code !== "string" || typeof reason !== "string") return undefined;
+  const known = typeof claimant === "string" && claimant !== "" ? claimant : undefined;
+  return { code, reason, claimant: known, isDealtWith: isDealtWith === true };
 }
 
 /** Whether every death since the copy was published is that of its wait. */

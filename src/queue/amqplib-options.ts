@@ -1,7 +1,7 @@
 import type { ExclaimError } from "../errors.ts";
 import type { AmqpMessage } from "./amqplib-channel.ts";
 import type { PayloadOptions } from "./amqplib-payload.ts";
-import type { QueueType } from "./amqplib-topology.ts";
+import { assertDelays, DEFAULT_DELAYS_MS, type QueueType } from "./amqplib-topology.ts";
 import { assertConfig, type PoolDeliveryOptions, type ResourceDeliveryOptions } from "./claim-options.ts";
 
 /** A delivered message as a handler gets it: amqplib's own, with the payload as `data`. */
@@ -45,9 +45,12 @@ export interface AmqpResourceOptions<P> extends ResourceDeliveryOptions<AmqpDeli
 const MAX_ATTEMPTS = 1_000_000;
 const DEAD_LETTER: readonly unknown[] = ["required", "policy", "discard"];
 
-/** Throws CONFIG_INVALID. The payload's and the delay queues' own options are checked where they are used. */
+/** Throws CONFIG_INVALID. The payload's own options are checked where they are used. */
 export function assertDeliveryOptions<P>(options: AmqpDeliveryOptions<P>): void {
   const { queue, deadLetter = "required", attempts = 1, attemptDelayMs = 0, onCancelled, onError } = options;
+  const { queueType = "quorum", delaysMs = DEFAULT_DELAYS_MS } = options;
+  assertConfig(queueType === "quorum" || queueType === "classic", "queueType must be quorum or classic");
+  assertDelays(delaysMs, assertConfig);
   assertConfig(queue === undefined || (typeof queue === "string" && queue !== ""), "queue must be a name");
   assertConfig(DEAD_LETTER.includes(deadLetter), "deadLetter must be required, policy or discard");
   const isCount = Number.isInteger(attempts) && attempts >= 1 && attempts <= MAX_ATTEMPTS;

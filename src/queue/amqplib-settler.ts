@@ -1,8 +1,9 @@
 import { ExclaimError, isExclaimError } from "../errors.ts";
 import type { AmqpChannel, AmqpMessage } from "./amqplib-channel.ts";
-import type { DelayLine } from "./amqplib-delay-line.ts";
+import type { DelayLine, Onward } from "./amqplib-delay-line.ts";
 import type { Deliveries, OpenDelivery } from "./amqplib-deliveries.ts";
-import type { Counts } from "./amqplib-detour.ts";
+import type { GivenUp, Journey } from "./amqplib-detour.ts";
+import { isTakenBack } from "./amqplib-taken-back.ts";
 import type { ClaimTarget } from "./claim-target.ts";
 import type { Judgement, Served } from "./deliver-message.ts";
 import { messageOf } from "./message-of.ts";
@@ -10,14 +11,24 @@ import { Outages } from "./outages.ts";
 
 const MIN_DELAY_MS = 1_000;
 const MAX_DELAY_MS = 30_000;
+/** As much of a reason as the ledger keeps. */
+const MAX_REASON_LENGTH = 1_000;
 
-/** A delivery and where it stands. */
-export interface ServedDelivery<M> {
-  readonly message: AmqpMessage & M;
+/** A delivery that can be settled. */
+export interface SettledDelivery {
+  readonly message: AmqpMessage;
   readonly queue: string;
-  readonly counts: Counts;
+  readonly journey: Journey;
   readonly open: OpenDelivery;
+}
+
+/** A delivery and what came of it. */
+export interface ServedDelivery<M> extends SettledDelivery {
+  readonly message: AmqpMessage & M;
+  readonly messageId: string;
   readonly served: Served;
+  /** The exchange of the queue's dead letters, if they keep their routing key, which the delay queues have taken from this message. */
+  readonly straysTo: string | undefined;
 }
 
 export interface SettlerParts<M> {
@@ -51,65 +62,86 @@ export class Settler<M> {
   async settle(delivery: ServedDelivery<M>): Promise<void> {
     // The tag of a delivery dies with its channel; the broker delivers the message again.
     if (this.#parts.deliveries.isGone) return;
-    const { served, counts } = delivery;
+    const { served, journey, open } = delivery;
     const { disposition } = served;
+    const isCancelled = open.loss() !== undefined && disposition.do !== "complete";
+    if (isCancelled && (await isTakenBack(this.#parts.channel, delivery.queue))) return;
     switch (disposition.do) {
       case "complete":
         this.#outages.over();
         return this.#tell((channel) => channel.ack(delivery.message));
       case "retry":
         if (disposition.error !== undefined) this.#tellOutage(disposition.error);
-        return this.#putOff(delivery, disposition.delayMs, { ...counts, deferrals: counts.deferrals + 1 });
+        return this.#putOffOr(delivery, disposition.delayMs, { ...journey, deferrals: journey.deferrals + 1 });
       case "fail": {
-        const attemptsMade = counts.attemptsMade + 1;
+        const attemptsMade = journey.attemptsMade + 1;
         if (attemptsMade >= this.#parts.attempts || judge(disposition.error) === "final") {
           return this.#deadLetter(delivery, disposition.error);
         }
-        return this.#putOff(delivery, this.#attemptDelayMs(attemptsMade), { ...counts, attemptsMade });
+        return this.#putOffOr(delivery, this.#attemptDelayMs(attemptsMade), { ...journey, attemptsMade });
       }
       case "dead-letter":
         return this.#deadLetter(delivery, disposition.error);
     }
   }
 
+  /** Lets a message that came back before its time wait on. Never throws. */
+  async waitOn(delivery: SettledDelivery): Promise<void> {
+    await this.#putOff(delivery, delivery.journey.restMs, delivery.journey);
+  }
+
   /** Gives a delivery back to its queue that could not be served at all. Not at once, or it would come back as fast as it went. */
-  async giveBack({ message, open }: Pick<ServedDelivery<M>, "message" | "open">, delayMs: number): Promise<void> {
+  async giveBack({ message, open }: Pick<SettledDelivery, "message" | "open">, delayMs: number): Promise<void> {
     await open.rest(delayMs);
     this.#tell((channel) => channel.nack(message, false, true));
   }
 
-  async #putOff(delivery: ServedDelivery<M>, delayMs: number, counts: Counts): Promise<void> {
+  /** Puts a message off, or gives one up of which there can be no copy. */
+  async #putOffOr(delivery: ServedDelivery<M>, delayMs: number, onward: Onward): Promise<void> {
+    const obstacle = await this.#putOff(delivery, delayMs, onward);
+    if (obstacle !== undefined) await this.#deadLetter(delivery, obstacle);
+  }
+
+  /** Returns why there can be no copy of this message, if that is so; it is not settled then. */
+  async #putOff(delivery: SettledDelivery, delayMs: number, onward: Onward): Promise<ExclaimError | undefined> {
     const { message, queue } = delivery;
     try {
-      await this.#parts.delayLine.putOff(message, queue, delayMs, counts);
+      await this.#parts.delayLine.putOff(message, queue, delayMs, onward);
+      this.#tell((channel) => channel.ack(message));
     } catch (cause) {
-      if (this.#parts.deliveries.isGone) return;
+      if (this.#parts.deliveries.isGone) return undefined;
+      if (isExclaimError(cause, "MESSAGE_INVALID") && onward.givenUp === undefined) return cause;
       const code = isExclaimError(cause) ? cause.code : "ABORTED";
       const text = `a message of ${queue} could not be put off and is given back to the queue: ${messageOf(cause)}`;
       this.#parts.report(new ExclaimError(code, text, { cause }));
-      return this.giveBack(delivery, Math.min(MAX_DELAY_MS, Math.max(MIN_DELAY_MS, delayMs)));
+      await this.giveBack(delivery, Math.min(MAX_DELAY_MS, Math.max(MIN_DELAY_MS, delayMs)));
     }
-    this.#tell((channel) => channel.ack(message));
+    return undefined;
   }
 
   async #deadLetter(delivery: ServedDelivery<M>, error: unknown): Promise<void> {
     const { target } = this.#parts;
-    const { message, queue, counts, served } = delivery;
-    const messageId = messageIdOf(message);
+    const { message, messageId, queue, journey, served, straysTo } = delivery;
+    const ownId = messageIdOf(message);
+    let { isDealtWith } = served;
     try {
-      if (!served.isDealtWith) await target.giveUp(message, messageId);
+      if (!isDealtWith) await target.giveUp(message, messageId);
+      isDealtWith = true;
       await target.noteDeadLetter({
         queue,
         error,
-        ...(messageId === undefined ? {} : { messageId }),
+        ...(ownId === undefined ? {} : { messageId: ownId }),
         ...(served.claimant === undefined ? {} : { claimant: served.claimant }),
       });
+      if (straysTo !== undefined) await this.#parts.delayLine.sendOn(message, straysTo);
     } catch (fault) {
-      // The broker keeps no reason: without our record nobody would ever know it.
+      // The broker keeps no reason: without our record nobody would ever know it. The message comes back for that alone.
       this.#tellOutage(fault);
-      return this.#putOff(delivery, doubling(counts.deferrals), { ...counts, deferrals: counts.deferrals + 1 });
+      const onward = { ...journey, deferrals: journey.deferrals + 1, givenUp: givenUpBy(error, { ...served, isDealtWith }) };
+      await this.#putOff(delivery, doubling(journey.deferrals), onward);
+      return;
     }
-    this.#tell((channel) => channel.nack(message, false, false));
+    this.#tell((channel) => (straysTo === undefined ? channel.nack(message, false, false) : channel.ack(message)));
   }
 
   #tell(say: (channel: AmqpChannel) => void): void {
@@ -133,6 +165,12 @@ export class Settler<M> {
     const code = isExclaimError(error) ? error.code : "ABORTED";
     this.#outages.tell(error, (text) => this.#parts.report(new ExclaimError(code, text, { cause: error })));
   }
+}
+
+/** What a message that was given up is to be noted with, once that can be done. */
+function givenUpBy(error: unknown, { claimant, isDealtWith }: Served): GivenUp {
+  const code = isExclaimError(error) ? error.code : "";
+  return { code, reason: messageOf(error).slice(0, MAX_REASON_LENGTH), claimant, isDealtWith };
 }
 
 /** An error named as BullMQ's for this is never tried again, so that one handler serves both brokers. */

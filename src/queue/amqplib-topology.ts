@@ -102,7 +102,7 @@ function planned(queue: string, options: TopologyOptions): Plan {
   const ours = optionsOf(queueType, { ...deadLetteredTo(deadLetterQueue, queueType), ...limit });
   return {
     work: { name: queue, options: { ...ours, arguments: withFurther(ours.arguments ?? {}, options.arguments ?? {}) } },
-    dead: { name: deadLetterQueue, options: optionsOf(queueType, {}) },
+    dead: { name: deadLetterQueue, options: optionsOf(queueType, forLooking(queueType)) },
     delays,
   };
 }
@@ -110,6 +110,11 @@ function planned(queue: string, options: TopologyOptions): Plan {
 /** The type is always said: without one, a virtual host may have another default than classic. */
 function optionsOf(queueType: QueueType, args: Readonly<Record<string, unknown>>): AmqpQueueOptions {
   return { durable: true, arguments: { "x-queue-type": queueType, ...args } };
+}
+
+/** Whoever looks at dead letters hands them back, and the broker's own limit for that would delete them. */
+function forLooking(queueType: QueueType): Record<string, unknown> {
+  return queueType === "quorum" ? { "x-delivery-limit": MAX_DELIVERY_LIMIT } : {};
 }
 
 /** To a queue through the default exchange, where each queue is bound by its name. */
@@ -137,10 +142,7 @@ function assertOptions({
   arguments: further,
 }: TopologyOptions): void {
   assertOption(queueType === "quorum" || queueType === "classic", "queueType must be quorum or classic");
-  const isCountable = Array.isArray(delaysMs) && delaysMs.length >= 1 && delaysMs.length <= MAX_DELAYS;
-  assertOption(isCountable, `delaysMs must be a list of 1 to ${MAX_DELAYS} delays`);
-  const areDelays = delaysMs.every((delayMs) => isWhole(delayMs, MAX_DELAY_MS));
-  assertOption(areDelays, `delaysMs must be whole numbers of milliseconds from 1 to ${MAX_DELAY_MS}`);
+  assertDelays(delaysMs, assertOption);
   assertOption(deliveryLimit === undefined || queueType === "quorum", "deliveryLimit is for quorum queues only");
   const isLimit = deliveryLimit === undefined || isWhole(deliveryLimit, MAX_DELIVERY_LIMIT);
   assertOption(isLimit, `deliveryLimit must be a whole number from 1 to ${MAX_DELIVERY_LIMIT}`);
@@ -150,6 +152,14 @@ function assertOptions({
     const isPlain = ["string", "boolean", "undefined"].includes(typeof value) || Number.isFinite(value);
     assertOption(isPlain, `arguments: ${name} must be a text, a number, true or false`);
   }
+}
+
+/** Whether messages can wait for these delays. `assert` throws what does not hold. */
+export function assertDelays(delaysMs: readonly number[], assert: (holds: boolean, what: string) => void): void {
+  const isCountable = Array.isArray(delaysMs) && delaysMs.length >= 1 && delaysMs.length <= MAX_DELAYS;
+  assert(isCountable, `delaysMs must be a list of 1 to ${MAX_DELAYS} delays`);
+  const areDelays = delaysMs.every((delayMs) => isWhole(delayMs, MAX_DELAY_MS));
+  assert(areDelays, `delaysMs must be whole numbers of milliseconds from 1 to ${MAX_DELAY_MS}`);
 }
 
 function isWhole(value: number, max: number): boolean {

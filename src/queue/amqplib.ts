@@ -12,8 +12,8 @@
  */
 import type { Claim } from "../claim/claim.ts";
 import { type ConsumerCallback, claimCallback } from "./amqplib-callback.ts";
-import type { AmqpChannel, AmqpMessage } from "./amqplib-channel.ts";
-import { type AmqpConnection, type Consumer, type ConsumerOptions, startConsumer } from "./amqplib-consumer.ts";
+import type { AmqpChannel, AmqpConnection, AmqpMessage } from "./amqplib-channel.ts";
+import { type Consumer, type ConsumerOptions, startConsumer } from "./amqplib-consumer.ts";
 import {
   type AmqpClaimOptions,
   type AmqpDelivery,
@@ -112,7 +112,9 @@ export async function consume<P, T, R extends object>(
         onCancelled();
         options.onCancelled?.();
       };
-      return callbackOf(channel, handler, { ...options, queue, onCancelled: cancelled });
+      // Where the queues were just declared, dead letters have their place.
+      const deadLetter = (options.declare ?? true) ? "policy" : (options.deadLetter ?? "required");
+      return callbackOf(channel, handler, { ...options, queue, deadLetter, onCancelled: cancelled });
     },
   });
 }

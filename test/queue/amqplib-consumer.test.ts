@@ -1,4 +1,4 @@
-import amqp from "amqplib";
+import amqp, { type Channel } from "amqplib";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { isExclaimError } from "../../src/errors.ts";
 import {
@@ -157,6 +157,33 @@ describe("consume()", () => {
       expect(reasons).toMatchObject([{ code: "ABORTED" }]);
     });
 
+    it.each([Number.POSITIVE_INFINITY, Number.NaN, -1])("refuses to drain for %s ms", async (drainMs) => {
+      const consumer = await start(async () => {});
+
+      await expect(consumer.close({ drainMs })).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    });
+
+    // Planted: the signal heard only once the consumer had started.
+    it("ends a start that waits for a connection, when its signal aborts", async () => {
+      const controller = new AbortController();
+      const never = { createChannel: () => new Promise<never>(() => {}), on() {}, removeListener() {} };
+
+      const starting = start(async () => {}, { signal: controller.signal }, never);
+      controller.abort();
+
+      await expect(starting).rejects.toMatchObject({ code: "CLOSED" });
+    });
+
+    it("is called by its signal", async () => {
+      const controller = new AbortController();
+      const consumer = await start(async () => {}, { signal: controller.signal });
+
+      controller.abort();
+      await consumer.ended;
+
+      expect(rabbit.errors).toEqual([]);
+    });
+
     it("does nothing when it is called again, and leaves the connection open", async () => {
       const consumer = await start(async () => {});
 
@@ -249,6 +276,34 @@ describe("consume()", () => {
       await consumer.close();
       await connection.close();
       await proxy.close();
+    });
+
+    // Planted: five refusals of any kind taken for the end.
+    it("A15 after the connection has refused channels for a while", async () => {
+      const handled: Message[] = [];
+      const channels: Channel[] = [];
+      let refusals = 0;
+      const connection: AmqpConnection = {
+        async createChannel() {
+          if (channels.length > 0 && refusals < 5) {
+            refusals += 1;
+            throw new Error("No channels left to allocate");
+          }
+          const channel = await rabbit.connection.createChannel();
+          channels.push(channel);
+          return channel;
+        },
+        on: (event, listener) => rabbit.connection.on(event, listener),
+        removeListener: (event, listener) => rabbit.connection.removeListener(event, listener),
+      };
+      await start(async (message) => handled.push(message), {}, connection);
+
+      channels[0]?.ack({ fields: { deliveryTag: 99 } } as never);
+      await eventually(() => expect(channels).toHaveLength(2), { timeoutMs: 20_000 });
+      await rabbit.send({ user_id: 7 });
+
+      await eventually(() => expect(userIds(handled)).toEqual([7]));
+      expect(refusals).toBe(5);
     });
 
     // Planted: a connection that is closed for good asked for ever.

@@ -171,6 +171,19 @@ describe("a message that is put off", () => {
     expect(order).toEqual([50, 1_000]);
   });
 
+  // Planted: the rest of the delay forgotten: served after the longest step.
+  it("A7 waits for longer than the longest step, without being served or counted on the way", async () => {
+    const started = performance.now();
+    const pool = contendedTimes(1);
+    await rabbit.send({ user_id: 7 });
+
+    await handledBy(await serve(pool, { delaysMs: [100, 250], onContended: { do: "retry", delayMs: 800 } }));
+
+    expect(performance.now() - started).toBeGreaterThan(800);
+    expect(pool.requests).toHaveLength(2);
+    expect(rabbit.errors).toEqual([]);
+  });
+
   // Planted: x-death copied from cycle to cycle would grow; a detour within the detour would too.
   it("A8 comes back however often, and carries no more for it", async () => {
     await rabbit.send({ user_id: 7 }, { headers: { a: 1 } });
