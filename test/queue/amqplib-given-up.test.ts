@@ -182,6 +182,7 @@ describe("a message that is given up", () => {
     await rabbit.deadLetter();
 
     expect(pool.givenUp).toMatchObject([{ claimant: "7", onGiveUp: "release" }]);
+    expect(pool.givenUp[0]?.messageId).toMatch(/^\S+$/);
     expect(pool.givenUp[0]?.messageId).toBe(pool.requests[0]?.messageId);
     expect(pool.deadLetters[0]).not.toHaveProperty("messageId");
   });
