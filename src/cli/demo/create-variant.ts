@@ -32,7 +32,7 @@ export async function createVariant(client: pg.ClientBase, imported: string, sch
       sent_at timestamptz not null default clock_timestamp()
     );
 
-    create table message (job_id text primary key, user_id integer not null, settled_as text);
+    create table message (message_id text primary key, user_id integer not null, settled_as text);
 
     create table assignment (
       id          integer generated always as identity primary key,

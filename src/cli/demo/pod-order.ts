@@ -7,6 +7,8 @@ export interface PodOrder {
   readonly databaseUrl: string;
   readonly schemas: Schemas;
   readonly broker: BrokerSettings;
+  /** The Redis whose Redlock is the lock. Without one the locks are in the database. */
+  readonly redisUrl: string | undefined;
   readonly queue: string;
   readonly concurrency: number;
 }

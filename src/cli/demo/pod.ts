@@ -5,51 +5,52 @@
 import { once } from "node:events";
 import type pg from "pg";
 import type { LockBackend } from "../../lock/lock.ts";
-import { openWorker, type Processor } from "./broker.ts";
+import type { Consumer } from "./broker.ts";
 import { openPool } from "./database.ts";
 import { lockAfterRead } from "./handlers/lock-after-read.ts";
 import { lockRowBy, lockRowInPostgres } from "./handlers/lock-row.ts";
 import { naive } from "./handlers/naive.ts";
 import { claiming } from "./handlers/with-claim.ts";
+import { openBroker } from "./open-broker.ts";
 import { openRedlock } from "./open-redlock.ts";
 import type { PodOrder } from "./pod-order.ts";
 
-/** A handler as BullMQ calls it, and what must be closed after it. */
-interface Handler {
-  readonly processor: Processor;
-  close(): Promise<void>;
-}
-
 async function consume(order: PodOrder): Promise<void> {
   const database = await openPool(order.databaseUrl, order.schemas.variants[order.variant], order.concurrency);
-  const redis = order.broker.kind === "redis" ? await openRedlock(order.broker.url) : undefined;
-  const { processor, close } = await openHandler(order, database, redis?.lock);
-
-  const worker = await openWorker(order.broker, order.queue, processor, order.concurrency);
-  worker.on("error", (error) => console.error(error.message));
-  await worker.waitUntilReady();
+  const redis = order.redisUrl === undefined ? undefined : await openRedlock(order.redisUrl);
+  const consumer = await openConsumer(order, database, redis?.lock);
   process.send?.("ready");
 
-  await once(process, "message");
-  await worker.close();
-  await close();
+  await Promise.race([once(process, "message"), consumer.ended]);
+  await consumer.close();
   redis?.close();
   await database.end();
 }
 
-async function openHandler(order: PodOrder, database: pg.Pool, lock: LockBackend | undefined): Promise<Handler> {
-  const { variant, schemas } = order;
+/** Runs the handler that was asked for. */
+async function openConsumer(order: PodOrder, database: pg.Pool, lock: LockBackend | undefined): Promise<Consumer> {
+  const { variant, schemas, queue, concurrency } = order;
   const schema = schemas.variants[variant];
-  const close = async () => {};
+  const broker = openBroker(order.broker);
+  const consuming = { queue, concurrency, database, onError: (error: Error) => console.error(error.message) };
   switch (variant) {
     case "naive":
-      return { processor: naive(database), close };
+      return broker.consume(consuming, naive(database));
     case "lockAfterRead": {
       const lockRow = lock === undefined ? lockRowInPostgres(database) : lockRowBy(lock, schema, database);
-      return { processor: lockAfterRead(database, lockRow), close };
+      return broker.consume(consuming, lockAfterRead(database, lockRow));
     }
-    case "withClaim":
-      return claiming({ database, schema, ledger: schemas.ledger, lock });
+    case "withClaim": {
+      const claims = await claiming({ database, schema, ledger: schemas.ledger, lock });
+      const consumer = await broker.consumeWithClaim(consuming, claims);
+      return {
+        ended: consumer.ended,
+        async close() {
+          await consumer.close();
+          await claims.close();
+        },
+      };
+    }
   }
 }
 

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type pg from "pg";
-import { type BrokerSettings, type DemoQueue, openQueue } from "./broker.ts";
+import type { BrokerSettings, DemoQueue } from "./broker.ts";
 import { createVariant } from "./create-variant.ts";
 import { openPool, withClient } from "./database.ts";
 import { fanOut } from "./fan-out.ts";
+import { openBroker } from "./open-broker.ts";
 import { Pods } from "./pods.ts";
 import { type Score, score } from "./score.ts";
 import type { Schemas, Variant } from "./variant.ts";
@@ -21,6 +21,8 @@ export interface VariantRun {
   readonly databaseUrl: string;
   readonly schemas: Schemas;
   readonly broker: BrokerSettings;
+  /** The Redis whose Redlock is the lock. Without one the locks are in the database. */
+  readonly redisUrl: string | undefined;
   /** Stops the run: it ends its pods and throws the signal's reason. */
   readonly signal: AbortSignal;
   /** Called every time the run is looked at. */
@@ -39,30 +41,29 @@ export interface VariantState {
 
 /**
  * Runs one handler over all messages: pods are started, every message is published, one pod is killed half-way and replaced.
- * After: no pod is left, and the score is counted from the tables.
+ * After: no pod and no queue is left, and the score is counted from the tables.
  */
 export async function runVariant(run: VariantRun): Promise<Score> {
-  const { variant, databaseUrl, schemas, broker } = run;
+  const { variant, databaseUrl, schemas, broker, redisUrl } = run;
   const schema = schemas.variants[variant];
   await withClient(databaseUrl, (client) => createVariant(client, schemas.imported, schema));
-  const queue = await openQueue(broker, schema);
-  const pods = new Pods({ variant, databaseUrl, schemas, broker, queue: schema, concurrency: CONCURRENCY });
   const database = await openPool(databaseUrl, schema, 2);
+  const pods = new Pods({ variant, databaseUrl, schemas, broker, redisUrl, queue: schema, concurrency: CONCURRENCY });
+  let queue: DemoQueue | undefined;
   try {
+    queue = await openBroker(broker).openQueue(schema, database);
     run.report({ variant, settled: 0, delivered: 0, killed: 0, ms: 0 });
     await pods.start(PODS);
     const begun = performance.now();
     const delivered = await fanOut(database, schemas.imported, queue);
     const ms = await watch(run, { queue, pods, delivered, begun });
     await pods.stop();
-    await recordSettled(database, queue);
+    await queue.recordSettled();
     await database.query("analyze app_user, voucher_item, notification, assignment, message");
     return await score(database, ms);
   } finally {
     await pods.kill();
-    // On PostgreSQL the jobs go with their schema.
-    if (broker.kind === "redis") await queue.obliterate({ force: true });
-    await queue.close();
+    await queue?.remove();
     await database.end();
   }
 }
@@ -82,10 +83,10 @@ async function watch(run: VariantRun, { queue, pods, delivered, begun }: Watched
   for (;;) {
     run.signal.throwIfAborted();
     pods.assertAlive();
-    const { completed = 0, failed = 0 } = await queue.getJobCounts("completed", "failed");
+    const settledNow = await queue.countSettled();
     const now = performance.now();
-    if (completed + failed > settled) movedAt = now;
-    settled = completed + failed;
+    if (settledNow > settled) movedAt = now;
+    settled = settledNow;
     run.report({ variant: run.variant, settled, delivered, killed, ms: now - begun });
     if (settled >= delivered || now - movedAt > STANDSTILL_MS) return now - begun;
     if (killed === 0 && settled >= delivered / 2) {
@@ -94,13 +95,5 @@ async function watch(run: VariantRun, { queue, pods, delivered, begun }: Watched
       await pods.start(1);
     }
     await sleep(LOOK_EVERY_MS);
-  }
-}
-
-/** Writes down what BullMQ says became of each message, so that SQL can count it whichever broker was used. */
-async function recordSettled(database: pg.Pool, queue: DemoQueue): Promise<void> {
-  for (const state of ["completed", "failed"] as const) {
-    const ids = await queue.getRanges([state], 0, -1);
-    await database.query("update message set settled_as = $1 where job_id = any($2::text[])", [state, ids]);
   }
 }

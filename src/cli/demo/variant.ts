@@ -14,7 +14,7 @@ export const TITLES: Readonly<Record<Variant, string>> = {
 export interface Schemas {
   /** The CSV file as it was read. */
   readonly imported: string;
-  /** BullMQ's own tables, when it runs on PostgreSQL. */
+  /** BullMQ's own tables, where it runs on PostgreSQL. */
   readonly queue: string;
   /** exclaim's ledger. */
   readonly ledger: string;

@@ -1,17 +1,10 @@
 import type pg from "pg";
 import { createExclaim } from "../../../index.ts";
 import type { LockBackend } from "../../../lock/lock.ts";
-import { type BullmqJob, withClaim } from "../../../queue/bullmq.ts";
-import type { VoucherJob } from "../broker.ts";
+import type { ClaimingHandler, Voucher } from "../broker.ts";
 import { work } from "./work.ts";
 
-interface Voucher {
-  id: number;
-  code: string;
-  user_id: number;
-}
-
-export interface ClaimingOptions {
+export interface ClaimingParts {
   readonly database: pg.Pool;
   /** The schema of the table of vouchers. */
   readonly schema: string;
@@ -25,7 +18,12 @@ export interface ClaimingOptions {
 const TTL_MS = 2_000;
 
 /** The handler as the manual shows it: one voucher a user, however often the message comes and whichever process dies. */
-export async function claiming({ database, schema, ledger, lock }: ClaimingOptions) {
+export async function claiming({
+  database,
+  schema,
+  ledger,
+  lock,
+}: ClaimingParts): Promise<ClaimingHandler & { close(): Promise<void> }> {
   const exclaim = createExclaim({ database, schema: ledger, ttlMs: TTL_MS, ...(lock === undefined ? {} : { lock }) });
   await exclaim.migrate();
 
@@ -36,20 +34,19 @@ export async function claiming({ database, schema, ledger, lock }: ClaimingOptio
     orderBy: "id",
   });
 
-  const processor = withClaim(
-    async (job: VoucherJob & BullmqJob, claim) => {
+  return {
+    async handler({ data }, claim) {
       await work();
       await claim.complete(async (tx) => {
-        await tx.query("insert into notification (user_id, code) values ($1, $2)", [job.data.user_id, claim.row.code]);
+        await tx.query("insert into notification (user_id, code) values ($1, $2)", [data.user_id, claim.row.code]);
         return { code: claim.row.code };
       });
     },
-    {
+    options: {
       pool: vouchers,
-      claimant: (job) => String(job.data.user_id),
+      claimant: ({ data }) => String(data.user_id),
       onContended: { do: "retry", delayMs: 250 },
     },
-  );
-
-  return { processor, close: () => exclaim.close({ drainMs: 5_000 }) };
+    close: () => exclaim.close({ drainMs: 5_000 }),
+  };
 }
