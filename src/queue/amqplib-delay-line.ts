@@ -13,6 +13,9 @@ const PUBLISH_TRIES = 2;
 /** What a copy is to carry on. */
 export type Onward = Omit<Journey, "restMs" | "isDetoured">;
 
+/** By so much a wait may be longer than asked for, to spare the message another turn. */
+const MAX_LATENESS = 1.25;
+
 export interface DelayLineOptions {
   readonly queueType: QueueType;
   readonly delaysMs: readonly number[];
@@ -49,14 +52,14 @@ export class DelayLine {
   }
 
   /**
-   * Publishes a copy that comes back to `queue` after `delayMs`, rounded up to the next step; of a delay that is longer than the longest
-   * step the copy carries the rest, for which it is to be put off again.
+   * Publishes a copy that comes back to `queue` after `delayMs`, or as much of it as one step is: then the copy carries the rest, for which
+   * it is to be put off again.
    * After: the broker has the copy; the message itself is the caller's to settle.
    * Died in between: there are two, which one claim tells apart from two claimants.
    * Throws MESSAGE_INVALID: no copy of this message can be published; else what keeps the broker from having it, or from saying so.
    */
   async putOff(message: AmqpMessage, queue: string, delayMs: number, journey: Onward): Promise<void> {
-    const stepMs = this.#stepsMs.find((step) => step >= delayMs) ?? this.#stepsMs.at(-1) ?? 0;
+    const stepMs = this.#stepFor(delayMs);
     const delayQueue = delayQueueOf(queue, stepMs, this.#queueType);
     const onItsWay = { ...journey, restMs: Math.max(0, delayMs - stepMs) };
     for (let tries = 1; tries <= PUBLISH_TRIES; tries += 1) {
@@ -79,6 +82,12 @@ export class DelayLine {
   async sendOn(message: AmqpMessage, exchange: string): Promise<void> {
     const publisher = await this.#open();
     await this.#confirm(publisher, { exchange, routingKey: message.fields.routingKey }, message, restoredCopy(message));
+  }
+
+  /** The next longer step where that is not much longer; else the longest that is not too long, or the shortest. */
+  #stepFor(delayMs: number): number {
+    const next = this.#stepsMs.find((stepMs) => stepMs >= delayMs && stepMs <= delayMs * MAX_LATENESS);
+    return next ?? this.#stepsMs.findLast((stepMs) => stepMs <= delayMs) ?? this.#stepsMs[0] ?? 0;
   }
 
   close(): void {

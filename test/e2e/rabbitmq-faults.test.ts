@@ -63,7 +63,7 @@ describe("10,000 messages in flight on one node", () => {
       Array.from({ length: CONSUMERS }, () => consumerUrl),
     );
 
-  it("loses nothing and serves nobody twice when channels and connections are closed, cut, or fall silent", async () => {
+  it("loses nothing and serves nobody twice when channels and connections are closed, cut, or fall silent, and when the broker is killed", async () => {
     proxy = await startCutProxy(server.url);
     const network = proxy;
     const rush = await beginHere(1, `${proxy.url}?heartbeat=1`);
@@ -73,41 +73,32 @@ describe("10,000 messages in flight on one node", () => {
     await rush.untilCompleted(2_500);
     await server.closeConnections();
     await rush.untilDisconnected(4);
+    // One that is still on its way back has no connection to lose.
+    await rush.untilReconnected(4);
     await rush.untilCompleted(4_000);
     network.cut();
     await rush.untilDisconnected(8);
     network.heal();
+    await rush.untilReconnected(8);
     await rush.untilCompleted(5_500);
     // Nobody is told that the network is silent: both sides give up when they have missed heartbeats.
     network.hang();
-    const openAtLastFault = USERS - rush.completions;
     await rush.untilDisconnected(12);
     network.heal();
-    await rush.untilEnded();
-
-    expect(await rush.verdict()).toEqual(NOTHING_WRONG);
-    expect(openAtLastFault).toBeGreaterThan(2_000);
-    expect(rush.broken).toBe(4);
-    // Whoever settles on another channel than the one that delivered commits a fault, and has more of them closed.
-    expect(rush.refused).toBe(4);
-    expect(rush.reconnects).toBeGreaterThanOrEqual(12);
-    expect(rush.redelivered.size).toBeGreaterThan(400);
-  });
-
-  it("loses nothing and serves nobody twice when the broker is killed and started again", async () => {
-    const rush = await beginHere(2);
-
-    await rush.untilCompleted(2_000);
+    await rush.untilReconnected(12);
+    await rush.untilCompleted(7_000);
     await server.kill();
-    const openAtFault = USERS - rush.completions;
+    const openAtLastFault = USERS - rush.completions;
     await server.restart();
     await rush.untilEnded();
 
     expect(await rush.verdict()).toEqual(NOTHING_WRONG);
-    expect(openAtFault).toBeGreaterThan(5_000);
-    expect(rush.refused).toBe(0);
-    expect(rush.reconnects).toBeGreaterThanOrEqual(4);
-    expect(rush.redelivered.size).toBeGreaterThan(50);
+    expect(openAtLastFault).toBeGreaterThan(1_000);
+    expect(rush.broken).toBe(4);
+    // Whoever settles on another channel than the one that delivered commits a fault, and has more of them closed.
+    expect(rush.refused).toBe(4);
+    expect(rush.reconnects).toBeGreaterThanOrEqual(16);
+    expect(rush.redelivered.size).toBeGreaterThan(400);
   });
 
   it("declares queues anew that were deleted, and ends what was in hand or was put off since without its being sent again", async () => {

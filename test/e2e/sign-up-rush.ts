@@ -138,6 +138,11 @@ export class SignUpRush {
     await eventually(() => this.disconnects >= count, { timeoutMs: 20_000, what: `${count} lost connections` });
   }
 
+  /** Waits until so many connections have come back, each as often as it did. */
+  async untilReconnected(count: number): Promise<void> {
+    await eventually(() => this.reconnects >= count, { timeoutMs: 20_000, what: `${count} connections that came back` });
+  }
+
   /** Makes the broker close the channels that the consumers use now, by a fault of protocol that it does not forgive. */
   breakChannels(): void {
     for (const channel of this.#channels) {

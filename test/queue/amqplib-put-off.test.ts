@@ -171,6 +171,20 @@ describe("a message that is put off", () => {
     expect(order).toEqual([50, 1_000]);
   });
 
+  // Planted: rounded up to the next step: after a minute.
+  it("A7 waits hardly longer than it is told between two steps, in two turns", async () => {
+    const pool = contendedTimes(1);
+    const handled = await serve(pool, { delaysMs: [50, 250, 60_000], onContended: { do: "retry", delayMs: 300 } });
+    const started = performance.now();
+
+    await rabbit.send({ user_id: 7 });
+    await handledBy(handled);
+
+    expect(performance.now() - started).toBeGreaterThan(300);
+    expect(pool.requests).toHaveLength(2);
+    await own.deleteQueue(`${rabbit.queue}.retry.60000`);
+  });
+
   // Planted: the rest of the delay forgotten: served after the longest step.
   it("A7 waits for longer than the longest step, without being served or counted on the way", async () => {
     const started = performance.now();

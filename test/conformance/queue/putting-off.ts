@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ExclaimError } from "../../../src/errors.ts";
+import { ExclaimError, isExclaimError } from "../../../src/errors.ts";
 import { type Answer, ScriptedPool } from "../../queue/scripted-pool.ts";
 import { completed, contended, deadLettered, openBroker, type QueueSetup, SOON, serveScripted } from "./fixture.ts";
 
@@ -101,7 +101,9 @@ export function puttingOffRules(setup: QueueSetup): void {
         expect(await broker.ended(id)).toEqual(completed(setup, { code: "SUMMER-1" }));
         expect(pool.requests.map(({ lastAttempt }) => lastAttempt)).toEqual([true, true, true]);
         expect(pool.givenUp).toEqual([]);
-        expect(broker.errors).toMatchObject([{ code, message: expect.stringContaining("are put off") }]);
+        // BullMQ itself may have more to say: it renews the lock of a job that has just been put off.
+        const told = broker.errors.filter((error) => isExclaimError(error));
+        expect(told).toMatchObject([{ code, message: expect.stringContaining("are put off") }]);
       },
     );
   });
