@@ -123,7 +123,6 @@ describe("10,000 messages in flight on one node", () => {
     expect(inHand.length).toBeGreaterThan(50);
     expect(openAtLastFault).toBeGreaterThan(2_000);
     expect(rush.refused).toBe(0);
-    expect(rush.reconnects).toBe(0);
   });
 });
 

@@ -64,6 +64,8 @@ describe("a RabbitMQ of our own", () => {
     const channel = await openQueue();
     const firstPid = server.pid;
     await confirmed(channel, queue, "before");
+    // A confirm speaks of the message; that the queue was declared, RabbitMQ writes a little later.
+    await server.rabbitmqctl("eval", "mnesia:sync_log().");
 
     await server.kill();
     const refused = await connect(server.url).catch((error: Error) => error);
