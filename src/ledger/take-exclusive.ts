@@ -10,15 +10,15 @@ import { isKept, knownLeases, lockedUntil, takeAnswerColumns } from "./known-lea
  *
  * The steps, each a CTE, since only a CTE is certain to run once:
  *   member   one request a key: its own holder's, asking again after a lost answer, or else the first
+ *   added    keys that come for the first time, above the floor that forgotten leases left
  *   locked   the leases that looked free, locked and re-read, passing over locked ones. Who must wait anyway locks nothing, so that a
  *            crowd that asks for a live lease does not get in the way of its renewals
  *   due      the same as they are under the lock; free: nobody has them and they may be taken
  *   taken    token and attempt, the lease, and by the spacing what the key rests: a beat counts from the instant the one before named,
  *            in whole microseconds, so that it never drifts; a point less than half a beat away is passed over
- *   added    keys that come for the first time, above the floor that forgotten leases left
  *   dropped  sharers of the group before, who crashed
- * It waits for nobody but another statement that adds the same key at this moment, and all add in the order of their keys, so that nobody
- * waits in a ring; who comes second is contended.
+ * It adds before it locks, both in the order of the keys, as a shared take does, and there is said why nobody waits in a ring. Who
+ * adds a key second, or adds one that others have by then, waits for them and is contended.
  */
 export function takeExclusiveSql(schema: string): string {
   const leases = `${schema}.leases`;
@@ -42,9 +42,25 @@ member as materialized (
   from input i cross join clock c left join known k on k.key = i.key
   order by i.key, coalesce(k.holder = i.holder, false) desc, i.ord
 ),
+floor as materialized (
+  select f.token from ${schema}.last_forgotten_token() f where exists (select 1 from member where fresh)
+),
+added as (
+  insert into ${leases} as l
+    (resource, key, token, status, holder, leased_until, attempt, not_before, rest, message_id, taken_at)
+  select $1, m.key, f.token + 1, 'held', m.holder, c.now + ${ttl}, 1,
+    case m.spacing when 'none' then null when 'end' then c.now + ${ttl} + m.gap else c.now + m.gap end,
+    case when m.spacing = 'end' then m.gap end, m.message_id, c.now
+  from member m cross join clock c cross join floor f where m.fresh
+  order by m.key
+  on conflict do nothing
+  returning l.key, l.token, l.attempt, l.leased_until, l.not_before
+),
 locked as materialized (
   select l.*, m.holder as by, m.message_id as message, m.spacing, m.gap
-  from (select * from member where own or not (fresh or over or kept)) m cross join lateral (
+  from (
+    select * from member where (own or not (fresh or over or kept)) and (select count(*) from added) >= 0 order by key
+  ) m cross join lateral (
     select * from ${leases} l where l.key = m.key and l.resource = $1 for update skip locked
   ) l
 ),
@@ -69,20 +85,6 @@ taken as (
       else l.not_before end
   from due d cross join clock c
   where d.free and l.key = d.key and l.resource = $1
-  returning l.key, l.token, l.attempt, l.leased_until, l.not_before
-),
-floor as materialized (
-  select f.token from ${schema}.last_forgotten_token() f where exists (select 1 from member where fresh)
-),
-added as (
-  insert into ${leases} as l
-    (resource, key, token, status, holder, leased_until, attempt, not_before, rest, message_id, taken_at)
-  select $1, m.key, f.token + 1, 'held', m.holder, c.now + ${ttl}, 1,
-    case m.spacing when 'none' then null when 'end' then c.now + ${ttl} + m.gap else c.now + m.gap end,
-    case when m.spacing = 'end' then m.gap end, m.message_id, c.now
-  from member m cross join clock c cross join floor f where m.fresh
-  order by m.key
-  on conflict do nothing
   returning l.key, l.token, l.attempt, l.leased_until, l.not_before
 ),
 held as materialized (select * from taken union all select * from added),

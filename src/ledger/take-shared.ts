@@ -9,13 +9,16 @@ import { isKept, knownLeases, lockedUntil, takeAnswerColumns } from "./known-lea
  *
  * The steps, each a CTE, since only a CTE is certain to run once:
  *   member   each request; joins: a live group shares the key; own: it is in that group already, asking again after a lost answer
- *   steady   the leases of those groups, locked FOR NO KEY UPDATE, which other sharers' transactions let pass. It waits, in key order,
- *            since only other statements hold such a lock, and before anything else is locked: so nobody waits in a ring
- *   locked   leases without a live group that looked free, locked and re-read, passing over locked ones
- *   opened   the next token for a new group; added: the same for keys that come for the first time, above the floor that forgotten
- *            leases left
- *   touched  a group that was joined is written to, so that a take in a stricter isolation level notices
+ *   added    keys that come for the first time, above the floor that forgotten leases left
+ *   reached  the leases that live groups share, written to, so that a take in a stricter isolation level notices, which other sharers'
+ *            transactions let pass; it waits for them. And those without a live group that looked free, locked and re-read, passing
+ *            over locked ones
+ *   steady   those of them that are joined; due: the others, as they are under the lock
+ *   opened   the next token for a new group
+ *   touched  a group that another opened meanwhile is written to for the same reason
  *   entered  the sharers; renewed: those who had entered before; dropped: those of an older group, who crashed
+ * It adds before it locks, both in the order of the keys. Who adds waits for who adds or has locked the same key; who locks waits for
+ * who has locked, since it sees no key that is not committed. So nobody waits in a ring.
  */
 export function takeSharedSql(schema: string): string {
   const leases = `${schema}.leases`;
@@ -35,22 +38,29 @@ member as materialized (
     select true from ${sharers} s where s.key = i.key and s.resource = $1 and s.holder = i.holder and s.token = k.token
   ) is true as own) o
 ),
-steady as materialized (
-  select l.key, l.token from (select key, max(token) as token from member where joins group by key order by key) m
-  cross join lateral (select * from ${leases} l where l.key = m.key and l.resource = $1 for no key update) l
-  where l.status = 'shared' and l.token = m.token
+floor as materialized (
+  select f.token from ${schema}.last_forgotten_token() f where exists (select 1 from member where fresh)
 ),
-locked as materialized (
-  select l.* from (
-    select key from member group by key
-    having not bool_or(fresh or joins or kept) and (select count(*) from steady) >= 0
-  ) m
-  cross join lateral (select * from ${leases} l where l.key = m.key and l.resource = $1 for update skip locked) l
+added as (
+  insert into ${leases} as l (resource, key, token, status, attempt, taken_at)
+  select $1, m.key, f.token + 1, 'shared', 0, c.now
+  from (select distinct key from member where fresh) m cross join clock c cross join floor f
+  order by m.key
+  on conflict do nothing
+  returning l.key, l.token
 ),
+reached as materialized (
+  select m.joins, l.* from (
+    select key, bool_or(joins) as joins, max(token) filter (where joins) as token from member group by key
+    having (bool_or(joins) or not bool_or(fresh or kept)) and (select count(*) from added) >= 0
+    order by key offset 0
+  ) m cross join lateral ${schema}.lock_to_share($1, m.key, m.token, (select now from clock)) l
+),
+steady as materialized (select key, token from reached where joins),
 due as materialized (
-  select d.*, d.status = 'shared' and coalesce(d.until > c.now, false) as joins,
+  select d.key, d.token, d.status, d.not_before, d.until, d.status = 'shared' and coalesce(d.until > c.now, false) as joins,
     not (${isKept("d.until", "d.not_before", "c.now")}) as free
-  from (select l.*, ${lockedUntil(schema, "l")} as until from locked l offset 0) d cross join clock c
+  from (select l.*, ${lockedUntil(schema, "l")} as until from reached l where not l.joins offset 0) d cross join clock c
 ),
 opened as (
   update ${leases} l set
@@ -59,20 +69,9 @@ opened as (
   from due d cross join clock c where d.free and l.key = d.key and l.resource = $1
   returning l.key, l.token
 ),
-floor as materialized (
-  select f.token from ${schema}.last_forgotten_token() f where exists (select 1 from member where fresh)
-),
-added as (
-  insert into ${leases} as l (resource, key, token, status, attempt, taken_at)
-  select $1, m.key, f.token + 1, 'shared', 0, c.now
-  from (select distinct key from member where fresh and (select count(*) from steady) >= 0) m cross join clock c cross join floor f
-  order by m.key
-  on conflict do nothing
-  returning l.key, l.token
-),
 joined as materialized (select key, token from steady union all select key, token from due where joins),
 touched as (
-  update ${leases} l set taken_at = c.now from joined j cross join clock c where l.key = j.key and l.resource = $1
+  update ${leases} l set taken_at = c.now from due d cross join clock c where d.joins and l.key = d.key and l.resource = $1
 ),
 shared as materialized (select * from joined union all select * from opened union all select * from added),
 renewed as (
