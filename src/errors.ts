@@ -32,6 +32,20 @@ export type ExclaimErrorCode =
   | "PAYLOAD_INVALID"
   /** The message's payload cannot be used: not JSON, too large, too deep, or refused by `parse`. */
   | "MESSAGE_INVALID"
+  /** A row of an import cannot be used: its parser or `validate` refused it, or it has no key. */
+  | "ROW_INVALID"
+  /** An earlier row of the same import has this row's key. */
+  | "ROW_DUPLICATED"
+  /** More rows of an import were rejected than `maxRejected` allows: it stopped there. */
+  | "TOO_MANY_REJECTED"
+  /** The import of this id has another source: give the new one an id of its own. */
+  | "IMPORT_MISMATCH"
+  /** There is no import of this id. */
+  | "IMPORT_UNKNOWN"
+  /** The broker did not take messages, or its connection broke: any of them may be with it, and sending them again is safe. */
+  | "BROKER_UNREACHABLE"
+  /** The broker will not take this message: no queue for it, an id it refuses, too large. */
+  | "MESSAGE_REFUSED"
   /** Too few lock nodes answered. Fields name the nodes and their causes. */
   | "LOCK_UNREACHABLE"
   /** The database did not answer, or the connection broke. */

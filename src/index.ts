@@ -26,11 +26,21 @@ export {
 export type { DeadLetterNote } from "./claim/note-dead-letter.ts";
 export type { ClaimOptions, GiveUpRequest, LockBy, Pool, PoolClaimRequest } from "./claim/pool.ts";
 export type { Beat, BeatOptions, Resource, ResourceClaimOptions, ResourceClaimRequest } from "./claim/resource.ts";
+export type { MessageEnd, RowNote } from "./claim/row-note.ts";
 export { ExclaimError, type ExclaimErrorCode, type ExclaimErrorDetails, isExclaimError } from "./errors.ts";
 export type { ClaimSubject, DeadLetterSubject, ExclaimEvents } from "./events.ts";
 export type { AcquireLockOptions, ContendedLock, HeldLock, Locks } from "./lease/locks.ts";
 export type { Database } from "./ledger/database.ts";
+export type {
+  ImportCounts,
+  ImportReportRow,
+  ImportRowState,
+  ImportState,
+  ImportStatus,
+  Imports,
+} from "./ledger/imports.ts";
 export type { Row, Transaction } from "./ledger/ledger.ts";
+export type { OutboxTopics, TopicName, TopicPayload } from "./ledger/outbox-topics.ts";
 export type { ColumnValue, PoolDefinition, Scope } from "./ledger/pool-definition.ts";
 export type {
   AcquireOptions,

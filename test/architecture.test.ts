@@ -7,7 +7,7 @@ import { ROOT, type SourceFile, sourceFiles } from "./support/source-files.ts";
 const SOURCES = sourceFiles("src");
 const TESTS = sourceFiles("test");
 
-const LEAVES = ["src/clock.ts", "src/errors.ts", "src/events.ts", "src/random.ts"];
+const LEAVES = ["src/clock.ts", "src/errors.ts", "src/events.ts", "src/random.ts", "src/standard-schema.ts"];
 
 /** Beside itself and the leaves, what each folder may import: folders, or single files of them. No other edge. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
@@ -18,14 +18,14 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   claim: ["settle/", "ledger/", "lease/", "lock/lock.ts"],
   queue: ["settle/", "claim/"],
   outbox: ["ledger/"],
-  fanout: ["ledger/", "outbox/target.ts"],
+  fanout: ["ledger/", "outbox/target.ts", "outbox/target-of.ts"],
   telemetry: [],
   dashboard: ["ledger/"],
   cli: [""],
 };
 
 /** Where a peer's run-time code may be imported. */
-const MAY_IMPORT_PACKAGES = /^src\/(lock\/|outbox\/|telemetry\/|cli\/)/;
+const MAY_IMPORT_PACKAGES = /^src\/(lock\/|outbox\/|telemetry\/|cli\/|fanout\/csv-rows\.ts$)/;
 
 const MAX_LINES = 400;
 
@@ -179,6 +179,10 @@ describe("the contracts", () => {
     ["src/ledger/resource-ledger.ts", "ResourceLedger"],
     ["src/ledger/resource-ledger.ts", "ResourceTransactions"],
     ["src/ledger/dead-letters.ts", "DeadLetters"],
+    ["src/ledger/imports.ts", "Imports"],
+    ["src/ledger/imports.ts", "ImportRuns"],
+    ["src/ledger/imports.ts", "ImportOutcomes"],
+    ["src/outbox/target.ts", "MessageTarget"],
     ["src/lease/locks.ts", "Locks"],
   ])("%s: %s has five methods or fewer", (path, name) => {
     const text = SOURCES.find((file) => file.path === path)?.text ?? "";
@@ -228,7 +232,15 @@ describe("the contracts", () => {
     ).not.toEqual([]);
   });
 
+  // A target without beds, and beds that no suite runs, were each planted.
+  it.each(targets())("the target %s has beds that the target conformance suite runs", (path) => {
+    const beds = importersOf(path, TESTS).filter((file) => /Beds: readonly .* = \[/.test(file.text));
+
+    expect(beds.filter((file) => isTestedBy(file.path, "targetConformance(name, open)"))).not.toEqual([]);
+  });
+
   it("finds the products itself", () => {
+    expect(targets()).toEqual(["src/outbox/amqplib.ts", "src/outbox/bullmq.ts"]);
     expect(queueAdapters()).toEqual(["src/queue/amqplib.ts", "src/queue/bullmq.ts"]);
     expect(products("src/lock", "LockBackend")).toEqual(expect.arrayContaining(["src/lock/memory.ts", "src/lock/redlock.ts"]));
     expect(products("src/ledger", "Ledger")).toEqual(["src/ledger/memory.ts", "src/ledger/postgres.ts"]);
@@ -297,6 +309,11 @@ function isPackage(target: string): boolean {
 function products(folder: string, contract: string): string[] {
   const returnsIt = new RegExp(`export (async )?function \\w+\\([\\s\\S]*?\\): (Memory)?${contract}\\b`);
   return SOURCES.filter((file) => file.path.startsWith(`${folder}/`) && returnsIt.test(file.text)).map((file) => file.path);
+}
+
+/** Files that export a target of messages, but for the one that chooses among them. */
+function targets(): string[] {
+  return products("src/outbox", "MessageTarget").filter((path) => path !== "src/outbox/target-of.ts");
 }
 
 /** Files that export a `withClaim` of their own. */

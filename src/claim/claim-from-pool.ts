@@ -1,4 +1,5 @@
 import type { PoolDefinition } from "../ledger/pool-definition.ts";
+import { accountRow } from "./account-row.ts";
 import { checkRequest } from "./check-request.ts";
 import type { Claim } from "./claim.ts";
 import { claimWithWait } from "./claim-with-wait.ts";
@@ -25,6 +26,7 @@ export function poolOf<R extends object>(parts: EngineParts, definition: PoolDef
       }),
     giveUp: (request) => giveUpClaim(parts, definition, request),
     noteDeadLetter: (letter) => noteDeadLetter(parts, { pool: definition.table }, letter),
+    accountRow: (note) => accountRow(parts, { pool: definition }, note),
     jitter: () => parts.random.fraction(),
   };
 }

@@ -1,6 +1,7 @@
 import { ExclaimError } from "../errors.ts";
 import type { Spacing } from "../ledger/resource-ledger.ts";
 import type { Outcome } from "../settle/outcome.ts";
+import { accountRow } from "./account-row.ts";
 import { checkBeat, checkResourceName, checkResourceRequest } from "./check-resource-request.ts";
 import type { Claim } from "./claim.ts";
 import { claimWithWait } from "./claim-with-wait.ts";
@@ -39,6 +40,7 @@ export function resourceOf(parts: EngineParts, given: string): Resource {
       });
     },
     noteDeadLetter: (letter) => noteDeadLetter(parts, { resource: name }, letter),
+    accountRow: (note) => accountRow(parts, { resource: name }, note),
     jitter: () => parts.random.fraction(),
   };
 

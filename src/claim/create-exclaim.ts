@@ -3,11 +3,13 @@ import { ExclaimError } from "../errors.ts";
 import { EventSource, type ExclaimEvents } from "../events.ts";
 import type { AcquireLockOptions, Locks } from "../lease/locks.ts";
 import type { Database } from "../ledger/database.ts";
+import type { Imports } from "../ledger/imports.ts";
 import type { Row } from "../ledger/ledger.ts";
 import { migrate } from "../ledger/migrate.ts";
 import type { PoolDefinition } from "../ledger/pool-definition.ts";
 import { postgresLedger } from "../ledger/postgres.ts";
 import { postgresDeadLetters } from "../ledger/postgres-dead-letters.ts";
+import { postgresImports } from "../ledger/postgres-imports.ts";
 import { postgresResources } from "../ledger/postgres-resources.ts";
 import { quoteIdentifier } from "../ledger/quote.ts";
 import type { LockBackend } from "../lock/lock.ts";
@@ -55,6 +57,8 @@ export interface Exclaim {
   resource(name: string): Resource;
   /** Locks by themselves, from the `lock` back-end. */
   readonly lock: Locks;
+  /** Bulk imports, which `fanOut()` of `exclaim/fanout` makes: where each stands, and what became of its rows. */
+  readonly imports: Imports;
   /** Calls `listener` at every `event`; returns the function that ends it. What a listener throws is dropped. */
   on<E extends keyof ExclaimEvents>(event: E, listener: (payload: ExclaimEvents[E]) => void): () => void;
   /**
@@ -84,12 +88,14 @@ export function createExclaim(options: ExclaimOptions): Exclaim {
           statementTimeoutMs: Math.min(MAX_STATEMENT_TIMEOUT_MS, Math.max(MIN_STATEMENT_TIMEOUT_MS, ttlMs / 3)),
           idleTransactionTimeoutMs: ttlMs,
         };
+  const imports = server && postgresImports(server);
   const engine = createEngine({
     clock: systemClock,
     random: systemRandom,
     ledger: server && postgresLedger({ ...server, onInconsistent: (found) => events.emit("pool:inconsistent", found) }),
     resourceLedger: server && postgresResources(server),
     deadLetters: server && postgresDeadLetters(server),
+    importOutcomes: imports,
     lock,
     events,
     ttlMs,
@@ -106,6 +112,10 @@ export function createExclaim(options: ExclaimOptions): Exclaim {
     },
     pool: <R extends object = Row>(definition: PoolDefinition) => engine.pool<R>(checkDefinition(definition)),
     resource: (name) => engine.resource(name),
+    get imports() {
+      if (imports !== undefined) return imports;
+      throw new ExclaimError("CONFIG_INVALID", "imports need a database: give createExclaim `database`, a pg.Pool");
+    },
     lock: { acquire: async (keys, options = {}) => engine.holding.acquire(checkKeys(keys), checkLockOptions(options, ttlMs)) },
     on: (event, listener) => events.on(event, listener),
     close: ({ drainMs = DEFAULT_DRAIN_MS } = {}) => close(checkMs("drainMs", drainMs, 0, MAX_MS)),

@@ -1,6 +1,7 @@
 import type { Holding, HoldingPorts } from "../lease/holding.ts";
 import type { DeadLetter, DeadLetters } from "../ledger/dead-letters.ts";
 import type { GroupCommit } from "../ledger/group-commit.ts";
+import type { ImportOutcomes, RowOutcome } from "../ledger/imports.ts";
 import type { ClaimLookup, FencedTransactions, Ledger } from "../ledger/ledger.ts";
 import type { ResourceLedger, ResourceTransactions } from "../ledger/resource-ledger.ts";
 import type { LedgerBatches } from "./ledger-batches.ts";
@@ -12,6 +13,7 @@ export interface EnginePorts extends HoldingPorts {
   readonly ledger: (Ledger & FencedTransactions & ClaimLookup) | undefined;
   readonly resourceLedger: (ResourceLedger & ResourceTransactions) | undefined;
   readonly deadLetters: DeadLetters | undefined;
+  readonly importOutcomes: ImportOutcomes | undefined;
 }
 
 /** What one engine's deliveries share. */
@@ -21,5 +23,6 @@ export interface EngineParts extends HoldingPorts {
   readonly batches: LedgerBatches;
   readonly resources: ResourceBatches;
   readonly deadLetterBatches: GroupCommit<DeadLetter, true>;
+  readonly rowBatches: GroupCommit<RowOutcome, true>;
   readonly holding: Holding;
 }

@@ -1,6 +1,7 @@
 import { ExclaimError } from "../errors.ts";
 import { Holding } from "../lease/holding.ts";
 import type { PoolDefinition } from "../ledger/pool-definition.ts";
+import { rowBatches } from "./account-row.ts";
 import { poolOf } from "./claim-from-pool.ts";
 import { resourceOf } from "./claim-resource.ts";
 import type { EngineParts, EnginePorts } from "./engine-parts.ts";
@@ -40,8 +41,9 @@ export function createEngine(ports: EnginePorts): Engine {
 }
 
 function claimParts(ports: EnginePorts, holding: Holding): EngineParts | undefined {
-  const { ledger, resourceLedger, deadLetters, clock, ttlMs } = ports;
-  if (ledger === undefined || resourceLedger === undefined || deadLetters === undefined) return undefined;
+  const { ledger, resourceLedger, deadLetters, importOutcomes, clock, ttlMs } = ports;
+  if (ledger === undefined || resourceLedger === undefined) return undefined;
+  if (deadLetters === undefined || importOutcomes === undefined) return undefined;
   const batches = new LedgerBatches(ledger, clock, ttlMs);
   return {
     ...ports,
@@ -50,6 +52,7 @@ function claimParts(ports: EnginePorts, holding: Holding): EngineParts | undefin
     batches,
     resources: new ResourceBatches(resourceLedger, clock, ttlMs),
     deadLetterBatches: deadLetterBatches(deadLetters, clock),
+    rowBatches: rowBatches(importOutcomes, clock),
     holding,
   };
 }

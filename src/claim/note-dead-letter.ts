@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
 import type { Clock } from "../clock.ts";
-import { ExclaimError, isExclaimError } from "../errors.ts";
+import { ExclaimError } from "../errors.ts";
 import type { DeadLetter, DeadLetters } from "../ledger/dead-letters.ts";
 import { GroupCommit } from "../ledger/group-commit.ts";
 import { askAgain } from "./ask-again.ts";
 import { nameOf } from "./delivery.ts";
 import type { EngineParts } from "./engine-parts.ts";
+import { storable, whyGivenUp } from "./why-given-up.ts";
 
 /** A message that will not be delivered again, told before the broker is. */
 export interface DeadLetterNote {
@@ -18,13 +19,6 @@ export interface DeadLetterNote {
   /** Why: whatever was thrown, of any type. */
   readonly error: unknown;
 }
-
-/** What was thrown by a handler, and not by exclaim. */
-const HANDLER_ERROR = "HANDLER_ERROR";
-
-const NO_TEXT = "a value that has no text";
-const MAX_REASON_LENGTH = 1_000;
-const MAX_CODE_LENGTH = 100;
 
 /** AMQP's bound for names and ids. Queue and id share one index entry. */
 const MAX_ID_BYTES = 255;
@@ -63,7 +57,7 @@ export async function noteDeadLetter(
     pool: "pool" in of ? storable(nameOf(of.pool)) : null,
     resource: "resource" in of ? of.resource : null,
     claimant: storable(nameOf(note.claimant)) || null,
-    ...whyOf(note.error),
+    ...whyGivenUp(note.error),
   };
   await parts.deadLetterBatches.submit(letter);
   const { queue, messageId, claimant, code, reason } = letter;
@@ -75,36 +69,6 @@ export async function noteDeadLetter(
     code,
     reason,
   });
-}
-
-/** Never throws: anything can be thrown, also what throws when it is looked at. */
-function whyOf(error: unknown): Pick<DeadLetter, "code" | "reason"> {
-  return { code: tried(() => codeOf(error)) ?? HANDLER_ERROR, reason: reasonOf(error) };
-}
-
-function codeOf(error: unknown): string | undefined {
-  if (!isExclaimError(error)) return undefined;
-  return storable(String(error.code)).slice(0, MAX_CODE_LENGTH) || undefined;
-}
-
-function reasonOf(error: unknown): string {
-  const message = tried(() => (error as { readonly message?: unknown } | null | undefined)?.message);
-  const text = typeof message === "string" && message !== "" ? message : tried(() => String(error));
-  // Cut before it is made well-formed: the cut may go through a character.
-  return storable(text?.replaceAll("\0", "").slice(0, MAX_REASON_LENGTH) ?? "") || NO_TEXT;
-}
-
-function tried<T>(look: () => T): T | undefined {
-  try {
-    return look();
-  } catch {
-    return undefined;
-  }
-}
-
-/** The text without what PostgreSQL does not store. */
-function storable(text: string): string {
-  return text.replaceAll("\0", "").toWellFormed();
 }
 
 /** The id where it can be stored and indexed as it is, or else its readable start and its digest: two ids never become one. */

@@ -3,6 +3,7 @@ import type { Scope } from "../ledger/pool-definition.ts";
 import type { Outcome } from "../settle/outcome.ts";
 import type { Claim } from "./claim.ts";
 import type { DeadLetterNote } from "./note-dead-letter.ts";
+import type { RowNote } from "./row-note.ts";
 
 /** What the outer lock is taken on: the claimant's slot, the claimed row, or both. */
 export type LockBy = "claimant" | "row" | "both";
@@ -87,6 +88,15 @@ export interface Pool<R extends object = Row> {
    * thrown, however odd it is.
    */
   noteDeadLetter(letter: DeadLetterNote): Promise<void>;
+
+  /**
+   * For an adapter that is about to settle a message for good: what became of the row of a bulk import that the message was made of. A
+   * message of no import is none of its business.
+   * After: it is recorded, and the broker may be told. Telling it again changes nothing.
+   * Died in between: the broker delivers the message again, and its end is told then.
+   * Throws DATABASE_UNREACHABLE: unknown whether it was recorded; SCHEMA_OUTDATED, CONFIG_INVALID.
+   */
+  accountRow(note: RowNote): Promise<void>;
 
   /** A number in [0, 1) from the engine's source of chance: adapters jitter with it. */
   jitter(): number;

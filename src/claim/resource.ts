@@ -2,6 +2,7 @@ import type { LockMode } from "../lock/lock.ts";
 import type { Outcome } from "../settle/outcome.ts";
 import type { Claim } from "./claim.ts";
 import type { DeadLetterNote } from "./note-dead-letter.ts";
+import type { RowNote } from "./row-note.ts";
 
 /** How a key of a named resource is claimed, whatever brought the delivery. */
 export interface ResourceClaimOptions {
@@ -77,6 +78,15 @@ export interface Resource {
    * thrown, however odd it is.
    */
   noteDeadLetter(letter: DeadLetterNote): Promise<void>;
+
+  /**
+   * For an adapter that is about to settle a message for good: what became of the row of a bulk import that the message was made of. A
+   * message of no import is none of its business.
+   * After: it is recorded, and the broker may be told. Telling it again changes nothing.
+   * Died in between: the broker delivers the message again, and its end is told then.
+   * Throws DATABASE_UNREACHABLE: unknown whether it was recorded; SCHEMA_OUTDATED, CONFIG_INVALID.
+   */
+  accountRow(note: RowNote): Promise<void>;
 
   /** A number in [0, 1) from the engine's source of chance: adapters jitter with it. */
   jitter(): number;

@@ -27,7 +27,7 @@ export async function runHandler<R, T>(
     lease.assertHeld();
     const returned = await handler(claim);
     await claim.lastEnding();
-    if (claim.state === "released") return { status: "completed", result: returned };
+    if (claim.state === "released") return { status: "completed", result: returned, isReleased: true };
     if (claim.state !== "completed") await claim.completeWith(returned);
     return { status: "completed", result: claim.result as T };
   } catch (error) {

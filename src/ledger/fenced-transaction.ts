@@ -21,6 +21,8 @@ export interface FencedTransactionPorts {
   readonly schema: string;
   /** A transaction whose process does nothing with it for so long is ended by the server: it keeps its claim from everybody. */
   readonly idleTimeoutMs: number;
+  /** Tells whoever sends messages that some were committed. Returns at once and never throws. */
+  readonly ring: () => void;
 }
 
 /**
@@ -40,9 +42,10 @@ export async function fencedTransaction<T>(
   let transactionId: string;
   let value: T;
   let lostAnswer: unknown;
+  let hasPublished: boolean;
   try {
     transactionId = await begin(ports, connection, fence);
-    value = await underFence(ports, connection, fence, work);
+    ({ value, hasPublished } = await underFence(ports, connection, fence, work));
     assertInside(connection, fence);
     if (completion !== undefined) await complete(ports, connection, fence, completion(value));
     lostAnswer = await commit(ports, connection, fence);
@@ -53,6 +56,7 @@ export async function fencedTransaction<T>(
   // Before asking what became of the COMMIT: when many answers are lost at once, the asking needs the places of these connections.
   giveBack(connection, lostAnswer === undefined);
   if (lostAnswer !== undefined) await inquire(ports, fence, transactionId, lostAnswer);
+  if (hasPublished) ports.ring();
   return value;
 }
 
@@ -76,11 +80,12 @@ async function underFence<T>(
   connection: Connection,
   fence: Fence,
   work: (tx: Transaction) => Promise<T>,
-): Promise<T> {
+): Promise<{ readonly value: T; readonly hasPublished: boolean }> {
   let isOpen = true;
+  let hasPublished = false;
   const publisher = Object.values(fence.publisher);
   try {
-    return await work({
+    const value = await work({
       token: fence.token,
       client: connection,
       async query<R extends Row>(text: string, values?: readonly unknown[]) {
@@ -97,9 +102,11 @@ async function underFence<T>(
           const fault = databaseFault(error);
           throw fault === "forbidden" || fault === "schema" ? databaseError(error, "a message could not be published") : error;
         });
+        hasPublished = true;
         return (rows[0] as { id: string }).id;
       },
     });
+    return { value, hasPublished };
   } finally {
     isOpen = false;
   }

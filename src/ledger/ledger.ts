@@ -1,4 +1,5 @@
 import type { ExclaimError } from "../errors.ts";
+import type { TopicName, TopicPayload } from "./outbox-topics.ts";
 import type { PoolDefinition, Scope } from "./pool-definition.ts";
 
 /**
@@ -150,10 +151,10 @@ export interface Transaction {
   query<R extends Row = Row>(text: string, values?: readonly unknown[]): Promise<{ rows: R[]; rowCount: number | null }>;
   /**
    * Records a message that is published once, and only if, this transaction commits.
-   * Shape: `topic` names where it goes, `payload` is stored as JSON.
-   * Returns the message's id, by which a receiver can tell a second delivery.
+   * Shape: `topic` names where it goes, `payload` is stored as JSON; both are checked against `OutboxTopics` once that has topics.
+   * Returns the message's id, by which a receiver can tell a second delivery. `exclaim/outbox` sends it.
    */
-  publish(topic: string, payload: unknown): Promise<string>;
+  publish<T extends TopicName>(topic: T, payload: TopicPayload<T>): Promise<string>;
   readonly token: bigint;
   /** The raw connection, inside the transaction: for query builders. Do not commit, roll back or keep it. */
   readonly client: unknown;

@@ -5,6 +5,7 @@ import { fencedTransaction } from "./fenced-transaction.ts";
 import { inHalves } from "./in-halves.ts";
 import { leaseFence } from "./lease-fence.ts";
 import type { EndAnswer } from "./ledger.ts";
+import { outboxBell } from "./outbox-bell.ts";
 import { DEFAULT_IDLE_TRANSACTION_TIMEOUT_MS, DEFAULT_STATEMENT_TIMEOUT_MS, type PostgresLedgerOptions } from "./postgres.ts";
 import { quoteIdentifier } from "./quote.ts";
 import { intervalOf, refusedSpacing } from "./refused-spacing.ts";
@@ -29,6 +30,7 @@ export function postgresResources(
 ): ResourceLedger & ResourceTransactions {
   const server = statements(options.database, options.clock, options.statementTimeoutMs ?? DEFAULT_STATEMENT_TIMEOUT_MS);
   const schema = quoteIdentifier(options.schema);
+  const ring = outboxBell(server, options.clock, options.schema);
   const texts = {
     exclusive: takeExclusiveSql(schema),
     shared: takeSharedSql(schema),
@@ -62,6 +64,7 @@ export function postgresResources(
           clock: options.clock,
           schema,
           idleTimeoutMs: options.idleTransactionTimeoutMs ?? DEFAULT_IDLE_TRANSACTION_TIMEOUT_MS,
+          ring,
         },
         leaseFence(schema, lease),
         work,

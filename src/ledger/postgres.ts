@@ -23,6 +23,7 @@ import type {
 import { missingObject } from "./missing-object.ts";
 import { type OpenPool, openPool } from "./open-pool.ts";
 import { type OpenScope, openScope } from "./open-scope.ts";
+import { outboxBell } from "./outbox-bell.ts";
 import type { PoolDefinition } from "./pool-definition.ts";
 import { quoteIdentifier } from "./quote.ts";
 import { refusedClaim } from "./refused-claim.ts";
@@ -51,6 +52,7 @@ export interface PostgresLedgerOptions {
 export function postgresLedger(options: PostgresLedgerOptions): Ledger & FencedTransactions & ClaimLookup {
   const server = statements(options.database, options.clock, options.statementTimeoutMs ?? DEFAULT_STATEMENT_TIMEOUT_MS);
   const schema = quoteIdentifier(options.schema);
+  const ring = outboxBell(server, options.clock, options.schema);
   const opened = new WeakMap<PoolDefinition, Promise<OpenPool>>();
   const claimTexts = new WeakMap<OpenPool, Map<string, string>>();
 
@@ -78,6 +80,7 @@ export function postgresLedger(options: PostgresLedgerOptions): Ledger & FencedT
           clock: options.clock,
           schema,
           idleTimeoutMs: options.idleTransactionTimeoutMs ?? DEFAULT_IDLE_TRANSACTION_TIMEOUT_MS,
+          ring,
         },
         claimFence(schema, claim),
         work,

@@ -19,6 +19,7 @@ import { messageOf } from "./message-of.ts";
 
 /** How long a delivery rests that could not even be looked at, before its queue has it again. */
 const UNREADABLE_REST_MS = 5_000;
+const UNSERVED = { outcome: undefined, resourceId: undefined } as const;
 /** For a message that was taken away before anybody knew what it is. */
 const AGAIN = { do: "retry", delayMs: 0 } as const;
 
@@ -90,7 +91,7 @@ export function claimCallback<P, T, R>(parts: CallbackParts<P, T, R>): ConsumerC
       Object.assign(message, { data: await orAborted(open.signal, read(message)) });
     } catch (error) {
       const disposition = open.loss() === undefined ? ({ do: "dead-letter", error } as const) : AGAIN;
-      return { disposition, isDealtWith: true, claimant: undefined };
+      return { disposition, isDealtWith: true, claimant: undefined, ...UNSERVED };
     }
     if (journey.givenUp !== undefined) return givenUp(journey.givenUp);
     const { deferrals, attemptsMade } = journey;
@@ -144,7 +145,7 @@ function straying(deadLettering: DeadLettering | undefined): string | undefined 
 function givenUp({ code, reason, claimant, isDealtWith }: GivenUp): Served {
   // What an error of ours said is one of our codes; anybody else's is noted by its text alone.
   const error = code === "" ? new Error(reason) : new ExclaimError(code as ExclaimErrorCode, reason);
-  return { disposition: { do: "dead-letter", error }, isDealtWith, claimant };
+  return { disposition: { do: "dead-letter", error }, isDealtWith, claimant, ...UNSERVED };
 }
 
 /** Ends with the delivery: a parser that hangs must not keep a channel's memory for ever. */

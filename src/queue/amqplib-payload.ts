@@ -1,8 +1,8 @@
 import { ExclaimError } from "../errors.ts";
+import type { StandardAnswer, StandardSchema } from "../standard-schema.ts";
 import type { AmqpMessage } from "./amqplib-channel.ts";
 import { issuesText } from "./amqplib-payload-issues.ts";
 import { jsonOf } from "./amqplib-payload-json.ts";
-import type { StandardAnswer, StandardSchema } from "./amqplib-standard-schema.ts";
 import { assertConfig } from "./claim-options.ts";
 
 export const DEFAULT_MAX_PAYLOAD_BYTES = 1_048_576;

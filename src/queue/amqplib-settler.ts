@@ -1,11 +1,15 @@
+import { isOfImport } from "../claim/account-row.ts";
+import type { MessageEnd } from "../claim/row-note.ts";
 import { ExclaimError, isExclaimError } from "../errors.ts";
+import { outageRetry } from "../settle/decide.ts";
 import type { AmqpChannel, AmqpMessage } from "./amqplib-channel.ts";
 import type { DelayLine, Onward } from "./amqplib-delay-line.ts";
 import type { Deliveries, OpenDelivery } from "./amqplib-deliveries.ts";
 import type { GivenUp, Journey } from "./amqplib-detour.ts";
 import { isTakenBack } from "./amqplib-taken-back.ts";
-import type { ClaimTarget } from "./claim-target.ts";
+import type { ClaimTarget, MessageEnds } from "./claim-target.ts";
 import type { Judgement, Served } from "./deliver-message.ts";
+import { completedEnd, givenUpEnd } from "./message-end.ts";
 import { messageOf } from "./message-of.ts";
 import { Outages } from "./outages.ts";
 
@@ -35,7 +39,7 @@ export interface SettlerParts<M> {
   readonly channel: AmqpChannel;
   readonly deliveries: Deliveries;
   readonly delayLine: DelayLine;
-  readonly target: Pick<ClaimTarget<M, unknown>, "giveUp" | "noteDeadLetter">;
+  readonly target: MessageEnds<M> & Pick<ClaimTarget<M, unknown>, "jitter">;
   readonly attempts: number;
   readonly attemptDelayMs: number | ((attemptsMade: number) => number) | undefined;
   readonly report: (error: ExclaimError) => void;
@@ -43,10 +47,10 @@ export interface SettlerParts<M> {
 
 /**
  * Tells RabbitMQ what became of a delivery: once, on the channel that delivered it, and only after what must outlast it is kept.
- * - complete: ack
+ * - complete: what became of the row of an import in the ledger, then ack
  * - retry: a confirmed copy in a delay queue, then ack
  * - fail: the same with one attempt more, while there are attempts left; else as dead-letter
- * - dead-letter: the reason in the ledger, then nack without requeue
+ * - dead-letter: the same and the reason in the ledger, then nack without requeue
  *
  * A copy that cannot be published leaves one way that loses nothing: the delivery rests here for the delay, and is then given back.
  */
@@ -68,8 +72,7 @@ export class Settler<M> {
     if (isCancelled && (await isTakenBack(this.#parts.channel, delivery.queue))) return;
     switch (disposition.do) {
       case "complete":
-        this.#outages.over();
-        return this.#tell((channel) => channel.ack(delivery.message));
+        return this.#complete(delivery);
       case "retry":
         if (disposition.error !== undefined) this.#tellOutage(disposition.error);
         return this.#putOffOr(delivery, disposition.delayMs, { ...journey, deferrals: journey.deferrals + 1 });
@@ -94,6 +97,27 @@ export class Settler<M> {
   async giveBack({ message, open }: Pick<SettledDelivery, "message" | "open">, delayMs: number): Promise<void> {
     await open.rest(delayMs);
     this.#tell((channel) => channel.nack(message, false, true));
+  }
+
+  async #complete(delivery: ServedDelivery<M>): Promise<void> {
+    const { served, journey, message } = delivery;
+    try {
+      await this.#account(delivery, () => completedEnd(served));
+    } catch (fault) {
+      // Its claim is completed: what comes back is answered by that, and accounted for then.
+      this.#tellOutage(fault);
+      const { delayMs } = outageRetry(fault, journey.deferrals, this.#parts.target.jitter());
+      const obstacle = await this.#putOff(delivery, delayMs, { ...journey, deferrals: journey.deferrals + 1 });
+      if (obstacle !== undefined) await this.giveBack(delivery, delayMs);
+      return;
+    }
+    this.#outages.over();
+    this.#tell((channel) => channel.ack(message));
+  }
+
+  /** Tells a message's import, if it is of one, what became of its row. Throws DATABASE_UNREACHABLE, SCHEMA_OUTDATED. */
+  async #account({ message, messageId }: ServedDelivery<M>, end: () => MessageEnd): Promise<void> {
+    if (isOfImport(messageId)) await this.#parts.target.accountRow(message, messageId, end());
   }
 
   /** Puts a message off, or gives one up of which there can be no copy. */
@@ -127,6 +151,7 @@ export class Settler<M> {
     try {
       if (!isDealtWith) await target.giveUp(message, messageId);
       isDealtWith = true;
+      await this.#account(delivery, () => givenUpEnd(served, error));
       await target.noteDeadLetter({
         queue,
         error,

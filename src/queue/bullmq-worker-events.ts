@@ -1,22 +1,37 @@
+import { ExclaimError } from "../errors.ts";
 import type { BullmqJob } from "./bullmq-options.ts";
 import type { RunningClaims } from "./bullmq-running.ts";
 import { type BullmqWorker, reportTo } from "./bullmq-worker.ts";
 import { messageOf } from "./message-of.ts";
+
+/** What is done about a job that BullMQ has given up without asking. */
+export interface JobEnds<J> {
+  /** Ends its claim. */
+  giveUp(job: J): Promise<void>;
+  /** Tells its import, if it is of one, that it got no row. `error`: why. */
+  account(job: J, error: unknown): Promise<void>;
+}
+
+/** What the processor has seen to, should this be the end of its job. */
+export interface ServedJob {
+  /** The claim is as it shall stay: the engine knew that it was the end. */
+  readonly isDealtWith: boolean;
+  /** The job's import knows what became of its row. */
+  readonly isAccounted: boolean;
+}
 
 /**
  * What a processor learns only from its Worker's events: that a job lock was lost, and that a job has failed for good without
  * the processor having been asked (stalled too often, picked up too often).
  */
 export class WorkerEvents<J extends BullmqJob> {
-  readonly #giveUp: (job: J) => Promise<void>;
+  readonly #ends: JobEnds<J>;
   readonly #running: RunningClaims;
   readonly #listening = new WeakSet<object>();
-  /** Jobs whose claim is as it shall stay: the engine knew that it was the end. */
-  readonly #dealtWith = new WeakSet<object>();
+  readonly #served = new WeakMap<object, ServedJob>();
 
-  /** `giveUp`: for a job that BullMQ has given up without asking. */
-  constructor(giveUp: (job: J) => Promise<void>, running: RunningClaims) {
-    this.#giveUp = giveUp;
+  constructor(ends: JobEnds<J>, running: RunningClaims) {
+    this.#ends = ends;
     this.#running = running;
   }
 
@@ -25,18 +40,28 @@ export class WorkerEvents<J extends BullmqJob> {
     if (this.#listening.has(worker)) return;
     this.#listening.add(worker);
     worker.on("lockRenewalFailed", (jobIds) => this.#running.abortLost(worker, jobIds));
-    worker.on("failed", (job) => {
+    worker.on("failed", (job, error) => {
       // The event comes for every failed attempt; only a job that has ended has the time of its end.
-      if (job?.finishedOn === undefined || this.#dealtWith.has(job)) return;
-      this.#giveUp(job).catch((error: unknown) => {
-        const message = `job ${job.id} failed for good and its claim could not be given up, the row stays taken: ${messageOf(error)}`;
-        reportTo(worker, message, error);
-      });
+      if (job?.finishedOn !== undefined) this.#ended(worker, job, error);
     });
   }
 
-  /** Notes that the claim of a call needs nothing more, should BullMQ not deliver the job again. */
-  dealtWith(job: J): void {
-    this.#dealtWith.add(job);
+  /** Notes what the processor has seen to, should BullMQ not deliver the job again. */
+  served(job: J, served: ServedJob): void {
+    this.#served.set(job, served);
+  }
+
+  #ended(worker: BullmqWorker<J>, job: J, error: unknown): void {
+    const served = this.#served.get(job);
+    const tell = (what: string) => (fault: unknown) => {
+      reportTo(worker, `job ${job.id} failed for good and ${what}: ${messageOf(fault)}`, fault);
+    };
+    if (served?.isDealtWith !== true) {
+      this.#ends.giveUp(job).catch(tell("its claim could not be given up, the row stays taken"));
+    }
+    if (served?.isAccounted !== true) {
+      const why = served === undefined ? new ExclaimError("ABORTED", `BullMQ gave the job up: ${messageOf(error)}`) : error;
+      this.#ends.account(job, why).catch(tell("its import could not be told, the row stays pending there"));
+    }
   }
 }

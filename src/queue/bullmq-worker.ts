@@ -4,7 +4,7 @@ import { ExclaimError, isExclaimError } from "../errors.ts";
 export interface BullmqWorker<J> {
   readonly id: string;
   on(event: "lockRenewalFailed", listener: (jobIds: string[]) => void): unknown;
-  on(event: "failed", listener: (job: J | undefined) => void): unknown;
+  on(event: "failed", listener: (job: J | undefined, error: Error) => void): unknown;
   emit(event: "error", error: Error): boolean;
 }
 

@@ -7,11 +7,14 @@
  * - retry: `job.moveToDelayed`, then an error named DelayedError; no attempt is burned
  * - fail: the error is thrown as it is; the job's own attempts and backoff apply
  * - dead-letter: an error named UnrecoverableError; the job stays in the failed set
+ * What became of the row of an import that the job was made of is recorded before any of these ends the job (`message-end.ts`).
  *
  * bullmq itself is not imported: what is used of it is typed in `BullmqJob` and `BullmqWorker`.
  */
+import { isOfImport } from "../claim/account-row.ts";
 import type { Claim } from "../claim/claim.ts";
 import { ExclaimError } from "../errors.ts";
+import { outageRetry } from "../settle/decide.ts";
 import type { SettlePolicy } from "../settle/policy.ts";
 import { DelayedError, judge, throwable, UnrecoverableError } from "./bullmq-control-errors.ts";
 import type { BullmqClaimOptions, BullmqJob, BullmqResourceOptions } from "./bullmq-options.ts";
@@ -21,6 +24,7 @@ import { WorkerEvents } from "./bullmq-worker-events.ts";
 import { assertClaimOptions } from "./claim-options.ts";
 import { type ClaimTarget, poolTarget, resourceTarget } from "./claim-target.ts";
 import { deliverMessage } from "./deliver-message.ts";
+import { endOf, givenUpEnd } from "./message-end.ts";
 import { messageOf } from "./message-of.ts";
 import { Outages } from "./outages.ts";
 
@@ -81,7 +85,13 @@ function claimProcessor<J extends BullmqJob, T, R>(
   policy: SettlePolicy<J>,
 ): ClaimProcessor<J, T> {
   const running = new RunningClaims();
-  const events = new WorkerEvents<J>((job) => target.giveUp(job, job.id), running);
+  const ends = {
+    giveUp: (job: J) => target.giveUp(job, job.id),
+    account: async (job: J, error: unknown) => {
+      if (isOfImport(job.id)) await target.accountRow(job, job.id, givenUpEnd({ outcome: undefined }, error));
+    },
+  };
+  const events = new WorkerEvents<J>(ends, running);
   const serving = { handler, target, policy, judge };
   const outages = new Outages("jobs");
 
@@ -90,8 +100,14 @@ function claimProcessor<J extends BullmqJob, T, R>(
     if (worker !== undefined) events.listen(worker);
     const run = running.begin({ jobId: job.id, token, worker }, signal);
     try {
-      const { disposition, isDealtWith } = await deliverMessage(deliveryOf(job, run.signal), serving);
-      if (isDealtWith) events.dealtWith(job);
+      const delivery = deliveryOf(job, run.signal);
+      const served = await deliverMessage(delivery, serving);
+      const end = isOfImport(job.id) ? endOf(served, delivery.lastAttempt, judge) : undefined;
+      // Before BullMQ is told, since a job that has ended comes back to nobody who could account for it. One that cannot be accounted for
+      // is put off: a completed claim is replayed then, and a handler that failed runs once more.
+      const fault = end === undefined ? undefined : await faultOf(target.accountRow(job, job.id ?? "", end));
+      events.served(job, { isDealtWith: served.isDealtWith, isAccounted: end !== undefined && fault === undefined });
+      const disposition = fault === undefined ? served.disposition : outageRetry(fault, delivery.deferrals, target.jitter());
       switch (disposition.do) {
         case "complete":
           outages.over();
@@ -119,6 +135,16 @@ function claimProcessor<J extends BullmqJob, T, R>(
   }
 
   return Object.assign(processor, { watch });
+}
+
+/** Why it failed; undefined when it did not. */
+async function faultOf(work: Promise<void>): Promise<unknown> {
+  try {
+    await work;
+    return undefined;
+  } catch (error) {
+    return error;
+  }
 }
 
 function deliveryOf<J extends BullmqJob>(job: J, signal: AbortSignal) {

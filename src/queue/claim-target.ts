@@ -2,6 +2,7 @@ import type { Claim } from "../claim/claim.ts";
 import type { DeadLetterNote } from "../claim/note-dead-letter.ts";
 import type { PoolClaimRequest } from "../claim/pool.ts";
 import type { ResourceClaimOptions } from "../claim/resource.ts";
+import type { MessageEnd } from "../claim/row-note.ts";
 import type { Outcome } from "../settle/outcome.ts";
 import type { PoolDeliveryOptions, ResourceDeliveryOptions } from "./claim-options.ts";
 import { claimOptionsOf, isUnidentified, keyOf, wantedBy } from "./claim-request.ts";
@@ -9,15 +10,21 @@ import { claimOptionsOf, isUnidentified, keyOf, wantedBy } from "./claim-request
 /** What an adapter knows of one delivery of a message, whatever it claims. */
 export type DeliveryFacts = Pick<PoolClaimRequest, "messageId" | "signal" | "lastAttempt" | "judge" | "waitMs">;
 
+/** What is kept of messages that end, before their broker is told. All throw DATABASE_UNREACHABLE, SCHEMA_OUTDATED. */
+export interface MessageEnds<M> {
+  /** The message will not be delivered again, and the engine was not told so when it was at work. */
+  giveUp(message: M, messageId: string | undefined): Promise<void>;
+  /** Keeps the reason why a message is dead-lettered, for a broker that does not. */
+  noteDeadLetter(letter: DeadLetterNote): Promise<void>;
+  /** Records what became of the row of an import that the message was made of. */
+  accountRow(message: M, messageId: string, end: MessageEnd): Promise<void>;
+}
+
 /** What the messages of a consumer claim: rows of a pool, or keys of a resource. */
-export interface ClaimTarget<M, R> {
+export interface ClaimTarget<M, R> extends MessageEnds<M> {
   /** On whose behalf the message claims, or on which key it works. Throws when the message does not say. */
   claimantOf(message: M): string;
   claim<T>(message: M, facts: DeliveryFacts, handler: (claim: Claim<R>) => Promise<T>): Promise<Outcome<T>>;
-  /** The message will not be delivered again, and the engine was not told so when it was at work. */
-  giveUp(message: M, messageId: string | undefined): Promise<void>;
-  /** Keeps the reason why a message is dead-lettered, for a broker that does not. Throws DATABASE_UNREACHABLE, SCHEMA_OUTDATED. */
-  noteDeadLetter(letter: DeadLetterNote): Promise<void>;
   jitter(): number;
 }
 
@@ -38,6 +45,7 @@ export function poolTarget<M, R extends object>(options: PoolDeliveryOptions<M, 
       }
     },
     noteDeadLetter: (letter) => pool.noteDeadLetter(letter),
+    accountRow: (message, messageId, end) => pool.accountRow({ messageId, end, ...ownerOf(() => wantedBy(message, options)) }),
     jitter: () => pool.jitter(),
   };
 }
@@ -58,8 +66,22 @@ export function resourceTarget<M>(options: ResourceDeliveryOptions<M>): ClaimTar
     // A lease ends by itself, and nothing of the resource stays behind.
     giveUp: async () => {},
     noteDeadLetter: (letter) => resource.noteDeadLetter(letter),
+    accountRow: (message, messageId, end) =>
+      resource.accountRow({ messageId, end, ...ownerOf(() => ({ claimant: keyOf(message, options) })) }),
     jitter: () => resource.jitter(),
   };
+}
+
+/** Whose row it is, or nothing where the message does not say. */
+function ownerOf(
+  ask: () => Pick<PoolClaimRequest, "claimant" | "scope">,
+): Partial<Pick<PoolClaimRequest, "claimant" | "scope">> {
+  try {
+    const { claimant, scope } = ask();
+    return { claimant, ...(scope === undefined ? {} : { scope }) };
+  } catch {
+    return {};
+  }
 }
 
 /** The options that are the same for every message, without those that are not set. */

@@ -38,11 +38,16 @@ export interface Served {
   readonly isDealtWith: boolean;
   /** On whose behalf, where the message said so. */
   readonly claimant: string | undefined;
+  /** What came of its last claim; undefined for a message that was not served. */
+  readonly outcome: Outcome | undefined;
+  /** The row or key that its handler last had. */
+  readonly resourceId: string | undefined;
 }
 
 interface Claimed<T> {
   readonly claimant: string;
   readonly outcome: Outcome<T>;
+  readonly resourceId: string | undefined;
   readonly isDealtWith: boolean;
 }
 
@@ -69,8 +74,8 @@ export async function deliverMessage<M, T, R>(delivery: MessageDelivery<M>, serv
   }
 }
 
-function served(disposition: Disposition, { claimant, isDealtWith }: Claimed<unknown>): Served {
-  return { disposition, isDealtWith, claimant: claimant === "" ? undefined : claimant };
+function served(disposition: Disposition, { claimant, outcome, resourceId, isDealtWith }: Claimed<unknown>): Served {
+  return { disposition, isDealtWith, claimant: claimant === "" ? undefined : claimant, outcome, resourceId };
 }
 
 /** The claim of one delivery, as a function that does not throw: whatever goes wrong is an outcome. */
@@ -103,7 +108,7 @@ async function claim<M, T, R>(
   // What the handler told the broker holds even if its claim was cancelled or lost meanwhile: it may have moved its message already.
   const isOverruled = (outcome.status === "failed" || outcome.status === "lost") && judge(run.thrown) !== "failure";
   if (isOverruled) outcome = { status: "failed", error: run.thrown };
-  return { claimant, outcome, isDealtWith };
+  return { claimant, outcome, resourceId: run.resourceId, isDealtWith };
 }
 
 function judgeOf(outcome: Outcome, judge: (error: unknown) => Judgement): Judgement | undefined {
@@ -130,9 +135,11 @@ function needsNothingMore(outcome: Outcome, wasEnd: boolean): boolean {
 function runOf<M, T, R>(handler: (message: M, claim: Claim<R>) => Promise<T>, message: M) {
   const run = {
     hasStarted: false,
+    resourceId: undefined as string | undefined,
     thrown: undefined as unknown,
     async handle(claim: Claim<R>): Promise<T> {
       run.hasStarted = true;
+      run.resourceId = claim.key;
       try {
         return await handler(message, claim);
       } catch (error) {

@@ -24,6 +24,13 @@ const HOPELESS = [
   "RESULT_NOT_SERIALIZABLE",
 ] as const;
 
+/** Why a delivery got no row, for people. */
+export const NO_ROW = {
+  empty: "empty: the pool has no free row",
+  taken: "taken: the picked row is not free: somebody has it, or where does not hold",
+  contended: "contended: another delivery is at work, or it is too early for the next",
+} as const;
+
 /**
  * Turns an outcome into what the broker is told. Pure: the same arguments give the same disposition.
  * `fraction` in [0, 1) is the caller's chance, used as jitter. `hasWaited`: the outcome is that of a claim that waited as a rule said.
@@ -55,22 +62,15 @@ export function decide<M>(
     case "contended":
       return contended(chosen(policy.onContended ?? { do: "retry" }));
     case "empty":
-      return bounded(chosen(policy.onEmpty ?? { do: "fail" }), "empty: the pool has no free row");
+      return bounded(chosen(policy.onEmpty ?? { do: "fail" }), NO_ROW.empty);
     case "taken":
-      return bounded(
-        chosen(policy.onTaken ?? { do: "fail" }),
-        "taken: the picked row is not free: somebody has it, or where does not hold",
-      );
+      return bounded(chosen(policy.onTaken ?? { do: "fail" }), NO_ROW.taken);
     case "lost":
       return bounded(chosen(policy.onLost ?? { do: "retry" }), outcome.error.message, outcome.error);
     case "failed":
-      if (isPassing(outcome.error)) return putOff(outcome.error);
+      if (isPassing(outcome.error)) return outageRetry(outcome.error, context.deferrals, fraction);
       if (HOPELESS.some((code) => isExclaimError(outcome.error, code))) return { do: "dead-letter", error: outcome.error };
       return { do: "fail", error: outcome.error };
-  }
-
-  function putOff(error: unknown): Disposition {
-    return { do: "retry", delayMs: backoffMs(context.deferrals, fraction), error };
   }
 
   function chosen<R>(option: RuleOption<M, R>): R {
@@ -78,7 +78,7 @@ export function decide<M>(
   }
 
   function contended(rule: ContentionRule): Disposition | ClaimAgain {
-    const reason = "contended: another delivery is at work, or it is too early for the next";
+    const reason = NO_ROW.contended;
     // What this very message began, and did not finish, is nobody else's work: that it is in the way of itself must not end it.
     const hasBegun = context.attemptsMade > 0 || context.deferrals > 0;
     if (rule?.do === "drop") return hasBegun ? bounded({ do: "retry" }, reason) : { do: "complete", result: undefined };
@@ -110,6 +110,11 @@ export function decide<M>(
         };
     }
   }
+}
+
+/** What is done about a message that only waits for a server: put off without a bound, and `error` is told. */
+export function outageRetry(error: unknown, deferrals: number, fraction: number) {
+  return { do: "retry", delayMs: backoffMs(deferrals, fraction), error } as const;
 }
 
 /** Nothing is wrong with it: a key that is asked for more often than its interval allows has a queue, and serves it in its time. */

@@ -5,7 +5,8 @@ import type { ExclaimError } from "../errors.ts";
  * Contention, emptiness, a taken row and a replay are outcomes; `lost` and `failed` carry the error.
  */
 export type Outcome<R = unknown> =
-  | { readonly status: "completed"; readonly result: R }
+  /** `isReleased`: the handler gave its row or key back, so that the claimant has none. */
+  | { readonly status: "completed"; readonly result: R; readonly isReleased?: true }
   /** An earlier delivery completed this claim; the handler did not run. */
   | { readonly status: "replayed"; readonly result: R }
   /**

@@ -3,6 +3,7 @@ import type { Pool } from "../../src/claim/pool.ts";
 import { isExclaimError } from "../../src/errors.ts";
 import { EventSource } from "../../src/events.ts";
 import type { DeadLetters } from "../../src/ledger/dead-letters.ts";
+import type { RowOutcome } from "../../src/ledger/imports.ts";
 import type { Row } from "../../src/ledger/ledger.ts";
 import { type MemoryLedger, memoryLedger } from "../../src/ledger/memory.ts";
 import { type MemoryDeadLetters, memoryDeadLetters } from "../../src/ledger/memory-dead-letters.ts";
@@ -31,6 +32,8 @@ export interface EngineInMemory {
   /** What the ledger remembers of named resources. */
   readonly resources: MemoryResources;
   readonly deadLetters: MemoryDeadLetters;
+  /** The calls that told what became of rows of imports. */
+  readonly settled: (readonly RowOutcome[])[];
   /** A second process over the same ledger and lock, and its pool. */
   otherEngine(): Engine;
   otherProcess(): Pool<Voucher>;
@@ -45,6 +48,8 @@ export function openEngine(
     lock?: LockBackend | false;
     ledger?: (inner: MemoryLedger) => MemoryLedger;
     deadLetters?: (inner: MemoryDeadLetters) => DeadLetters;
+    /** Does what is done about rows of imports, once it was noted. */
+    settle?: () => Promise<void>;
   } = {},
 ): EngineInMemory {
   const clock = new ManualClock();
@@ -60,8 +65,16 @@ export function openEngine(
   const resourceLedger = memoryResources({ clock });
   const recorded = memoryDeadLetters({ clock });
   const deadLetters = options.deadLetters?.(recorded) ?? recorded;
+  const settled: (readonly RowOutcome[])[] = [];
+  const importOutcomes = {
+    async settle(rows: readonly RowOutcome[]) {
+      settled.push(rows);
+      await options.settle?.();
+    },
+  };
   const outerLock = options.lock === false ? undefined : lock;
-  const ports = { clock, random: systemRandom, ledger, resourceLedger, deadLetters, events, ttlMs: TTL_MS, lock: outerLock };
+  const own = { ledger, resourceLedger, deadLetters, importOutcomes };
+  const ports = { clock, random: systemRandom, ...own, events, ttlMs: TTL_MS, lock: outerLock };
   const definition: PoolDefinition = { table: "voucher_item", ownerColumn: "user_id" };
   const engine = createEngine(ports);
   return {
@@ -74,6 +87,7 @@ export function openEngine(
     vouchers: engine.pool<Voucher>(definition),
     resources: resourceLedger,
     deadLetters: recorded,
+    settled,
     otherEngine: () => createEngine({ ...ports, ledger: inner }),
     otherProcess: () => createEngine({ ...ports, ledger: inner }).pool<Voucher>(definition),
   };

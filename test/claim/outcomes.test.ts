@@ -199,7 +199,7 @@ describe("a handler that ends its claim itself", () => {
       return "not wanted";
     });
 
-    expect(outcome).toEqual({ status: "completed", result: "not wanted" });
+    expect(outcome).toEqual({ status: "completed", result: "not wanted", isReleased: true });
     expect(rows[0]?.user_id).toBeNull();
     expect(ledger.claims()[0]?.status).toBe("released");
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Progress } from "../../src/cli/demo/progress.ts";
+import { Progress } from "../../src/cli/progress.ts";
 
 describe("Progress", () => {
   it("writes one line anew on a terminal, cut to its width, and takes it away", () => {

@@ -184,7 +184,7 @@ describe("a consumer with withClaim()", () => {
     await consumer.close();
 
     expect(await settledAs()).toEqual({ "row-1": "completed", "row-2": "completed", "row-2-again": "completed" });
-    const { rows } = await database.pool.query("select user_id from notification order by user_id");
+    const { rows } = await database.pool.query("select user_id from voucher_item where user_id is not null order by user_id");
     expect(rows).toEqual([{ user_id: 1 }, { user_id: 2 }]);
     expect(await taken(name)).toEqual([]);
   });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import { createExclaim } from "../../src/claim/create-exclaim.ts";
 import { type FreshDatabase, freshDatabase } from "../support/postgres.ts";
+import { accountingRules } from "./queue/accounting.ts";
 import { claimingRules } from "./queue/claiming.ts";
 import { completingRules } from "./queue/completing.ts";
 import { failingRules } from "./queue/failing.ts";
@@ -27,6 +28,7 @@ import { shuttingDownRules } from "./queue/shutting-down.ts";
  * - failed: tried as often as its attempts say, and counted apart from being put off;
  * - dead-lettered: at once where no other attempt can mend it, with the reason, which is kept before the broker is told;
  * - taken away: its claim aborted, its late answer not settled, no attempt burned, not dropped as somebody else's work;
+ * - of an import: what became of its row is recorded before the broker is told, once for each row, however often it is delivered;
  * - shut down: what runs is finished and settled, or handed on; what was not begun is another's.
  *
 TEETH
@@ -52,5 +54,6 @@ export function queueConformance(setup: QueueSetup): void {
     claimingRules(setup, migrated);
     resourceRules(setup, migrated);
     shuttingDownRules(setup, migrated);
+    accountingRules(setup, migrated);
   });
 }

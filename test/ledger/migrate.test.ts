@@ -8,7 +8,16 @@ import { type FreshDatabase, freshDatabase } from "../support/postgres.ts";
 import { deadLettersOver, recordsIn } from "./dead-letters-database.ts";
 import { openConnections, type TestLedger, testLedger, thrownBy } from "./ledger-database.ts";
 
-const MIGRATIONS = ["0001-claims-ledger.sql", "0002-outbox.sql", "0003-leases.sql", "0004-locks.sql", "0005-dead-letters.sql", "0006-share-leases.sql"];
+const MIGRATIONS = [
+  "0001-claims-ledger.sql",
+  "0002-outbox.sql",
+  "0003-leases.sql",
+  "0004-locks.sql",
+  "0005-dead-letters.sql",
+  "0006-share-leases.sql",
+  "0007-imports.sql",
+  "0008-outbox-dispatch.sql",
+];
 const POOL = { table: "public.voucher", ownerColumn: "user_id" };
 
 let database: FreshDatabase;

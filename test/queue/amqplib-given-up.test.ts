@@ -47,21 +47,26 @@ describe("a message that is given up", () => {
       throw new RangeError("no such address");
     });
 
-  // Planted: put off as it was: the handler ran again each time the note failed.
-  it("S5 is not served again while its reason cannot be kept, and is noted with it once it can", async () => {
+  // Planted: put off as it was: the handler ran again each time the note failed; the account of its row before the try, and left out.
+  it("S5 is not served again while its reason and its row's end cannot be kept, and is noted with them once they can", async () => {
+    const messageId = "imp-spring-7";
     const pool = new ScriptedPool("run");
     const handler = failing();
+    pool.onAccount = async () => {
+      if (pool.accounted.length < 2) throw down;
+    };
     pool.onDeadLetter = async () => {
-      if (pool.deadLetters.length < 3) throw down;
+      if (pool.deadLetters.length < 2) throw down;
     };
     await rabbit.consume((channel) => callback(channel, handler, { pool, delaysMs: [50] }));
 
-    await rabbit.send({ user_id: 7 }, { messageId: "m-1" });
+    await rabbit.send({ user_id: 7 }, { messageId });
     const dead = await rabbit.deadLetter();
 
+    const error = { message: "no such address" };
     expect(handler).toHaveBeenCalledTimes(1);
-    expect(pool.deadLetters).toHaveLength(3);
-    expect(pool.deadLetters[2]).toMatchObject({ messageId: "m-1", claimant: "7", error: { message: "no such address" } });
+    expect(pool.accounted).toMatchObject(Array(3).fill({ messageId, claimant: "7", end: { status: "given-up", error } }));
+    expect(pool.deadLetters).toMatchObject(Array(2).fill({ messageId, claimant: "7", error }));
     expect(dead.content.toString()).toBe('{"user_id":7}');
     expect(rabbit.errors).toMatchObject([{ code: "DATABASE_UNREACHABLE" }]);
   });
@@ -117,6 +122,7 @@ describe("a message that is given up", () => {
       ],
       ["whose headers are too large for another", { text: "x".repeat(62_500) }],
     ])("is dead-lettered at its first failure: %s", async (_case, headers) => {
+      const pool = new ScriptedPool("run");
       const handler = failing();
       await rabbit.consume((channel) =>
         callback(
@@ -126,15 +132,30 @@ describe("a message that is given up", () => {
             message.properties.headers = headers as never;
             return handler(message);
           },
-          { attempts: 5 },
+          { pool, attempts: 5 },
         ),
       );
 
-      await rabbit.send({ user_id: 7 });
+      await rabbit.send({ user_id: 7 }, { messageId: "imp-spring-7" });
       await rabbit.deadLetter();
 
       expect(handler).toHaveBeenCalledTimes(1);
+      expect(pool.accounted).toMatchObject([{ end: { status: "given-up", error: { code: "MESSAGE_INVALID" } } }]);
     });
+  });
+
+  // Planted: accounted where messages are served alone, which this one never was: nothing was told.
+  it("without being served, since nobody can read it, is told to its import all the same", async () => {
+    const pool = new ScriptedPool("run");
+    await rabbit.consume((channel) => callback(channel, failing(), { pool }));
+
+    await rabbit.sendRaw(Buffer.from("{"), { messageId: "imp-spring-7" });
+    await rabbit.deadLetter();
+
+    const end = { status: "given-up", error: { code: "MESSAGE_INVALID" } };
+    expect(pool.requests).toEqual([]);
+    expect(pool.accounted).toMatchObject([{ messageId: "imp-spring-7", end }]);
+    expect(pool.accounted[0]).not.toHaveProperty("claimant");
   });
 
   // Planted: the delay queue declared on the channel that publishes, which its refusal closed under the copies of others.

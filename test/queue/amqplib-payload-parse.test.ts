@@ -3,7 +3,7 @@ import { array, assert, asyncProperty, jsonValue, string } from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type ExclaimError, isExclaimError } from "../../src/errors.ts";
 import { type PayloadParser, payloadReader } from "../../src/queue/amqplib-payload.ts";
-import type { StandardAnswer } from "../../src/queue/amqplib-standard-schema.ts";
+import type { StandardAnswer } from "../../src/standard-schema.ts";
 import { messageWith, readWith, refusing, schemaOf } from "./payload-message.ts";
 
 // Planted once each and seen to fail here: a callable schema taken for a parse function; a promise not awaited; the error of parse in the

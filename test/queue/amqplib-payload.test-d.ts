@@ -1,7 +1,7 @@
 import { expectTypeOf, it } from "vitest";
 import type { AmqpMessage } from "../../src/queue/amqplib-channel.ts";
 import { type PayloadOptions, payloadReader } from "../../src/queue/amqplib-payload.ts";
-import type { StandardSchema } from "../../src/queue/amqplib-standard-schema.ts";
+import type { StandardSchema } from "../../src/standard-schema.ts";
 
 interface SignUp {
   readonly userId: number;

@@ -120,8 +120,7 @@ class RabbitQueue implements TestBroker {
     this.#parts = parts;
   }
 
-  async send(data: SignUp): Promise<string> {
-    const messageId = randomUUID();
+  async send(data: SignUp, messageId: string = randomUUID()): Promise<string> {
     const content = Buffer.from(JSON.stringify(data));
     const { own, names } = this.#parts;
     this.#unended.add(messageId);

@@ -23,8 +23,9 @@ export interface TestJob extends BullmqJob {
 }
 
 interface JobOptions {
+  readonly jobId?: string;
   readonly attempts?: number;
-  readonly backoff?: number;
+  readonly backoff?: number | { readonly type: string };
   readonly parent?: { readonly id: string; readonly queue: string };
 }
 
@@ -64,6 +65,7 @@ export interface WorkOptions {
   readonly maxStalledCount?: number;
   readonly maxStartedAttempts?: number;
   readonly workerForkOptions?: { readonly execArgv: string[] };
+  readonly settings?: { readonly backoffStrategy: () => number };
   readonly limiter?: { readonly max: number; readonly duration: number };
 }
 
@@ -130,7 +132,7 @@ export const bullmqQueues: readonly QueueSetup[] = bullmqSetups.map(({ name, ope
       errors: bull.errors,
       loseDelivery: bull.loseLock,
       close: bull.close,
-      send: (data) => bull.add(data, { attempts }),
+      send: (data, jobId) => bull.add(data, { attempts, ...(jobId === undefined ? {} : { jobId }) }),
       serve: async (handler, options, concurrency = 1) =>
         work(withClaim<TestJob, unknown, Voucher>(handler, options), concurrency),
       serveKeys: async (handler, options, concurrency = 1) => work(withClaim<TestJob>(handler, options), concurrency),

@@ -58,12 +58,17 @@ for (const setup of bullmqSetups) {
       const scope = () => ({ campaign_id: 42 });
       const processor = withClaim(handler, { pool, claimant, scope, onGiveUp: "release" });
       bull.work(processor, { ...STALLING, concurrency: 2, maxStalledCount: 0 });
-      const id = await bull.add({ user_id: 7 }, { attempts: 5 });
+      const id = await bull.add({ user_id: 7 }, { attempts: 5, jobId: "imp-spring-7" });
       await eventually(() => expect(handler).toHaveBeenCalledTimes(1));
 
       await bull.loseLock(id);
 
       expect((await bull.reaches(id, "failed")).failedReason).toBe("job stalled more than allowable limit");
+      // Planted: the import told by the processor alone: its row was pending for ever.
+      const error = { code: "ABORTED", message: "BullMQ gave the job up: job stalled more than allowable limit" };
+      await eventually(() =>
+        expect(pool.accounted).toMatchObject([{ messageId: id, claimant: "7", end: { status: "given-up", error } }]),
+      );
       await eventually(() =>
         expect(pool.givenUp).toEqual([{ claimant: "7", scope: { campaign_id: 42 }, messageId: id, onGiveUp: "release" }]),
       );
@@ -110,6 +115,7 @@ for (const setup of bullmqSetups) {
       expect((await bull.reaches(id, "failed")).failedReason).toBe("job started more than allowable limit");
       await eventually(() => expect(pool.givenUp).toEqual([{ claimant: "7", messageId: id, onGiveUp: "keep" }]));
       expect(pool.requests).toHaveLength(2);
+      expect(pool.accounted).toEqual([]);
     });
 
     it("reports it on the worker when a claim cannot be given up", async () => {

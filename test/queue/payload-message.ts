@@ -1,7 +1,7 @@
 import type { AmqpMessage } from "../../src/queue/amqplib-channel.ts";
 import type { PayloadOptions } from "../../src/queue/amqplib-payload.ts";
 import { payloadReader } from "../../src/queue/amqplib-payload.ts";
-import type { StandardAnswer, StandardIssue, StandardSchema } from "../../src/queue/amqplib-standard-schema.ts";
+import type { StandardAnswer, StandardIssue, StandardSchema } from "../../src/standard-schema.ts";
 
 /** A message as amqplib delivers it, with what of it the payload depends on. */
 export function messageWith(content: string | Uint8Array, contentEncoding?: string): AmqpMessage {

@@ -1,6 +1,7 @@
 import type { Claim } from "../../src/claim/claim.ts";
 import type { DeadLetterNote } from "../../src/claim/note-dead-letter.ts";
 import type { GiveUpRequest, Pool, PoolClaimRequest } from "../../src/claim/pool.ts";
+import type { RowNote } from "../../src/claim/row-note.ts";
 import type { Outcome } from "../../src/settle/outcome.ts";
 
 export interface Voucher {
@@ -17,12 +18,15 @@ export class ScriptedPool implements Pool<Voucher> {
   readonly requests: PoolClaimRequest[] = [];
   readonly givenUp: GiveUpRequest[] = [];
   readonly deadLetters: DeadLetterNote[] = [];
+  readonly accounted: RowNote[] = [];
   /** What comes of a handler that throws. @default failed, as in the engine, also where it was aborted by its caller */
   whenHandlerThrows: ((error: unknown) => Outcome<never>) | undefined;
   /** What `giveUp` does after it was noted. */
   onGiveUp: () => Promise<void> = async () => {};
   /** What `noteDeadLetter` does after it was noted. */
   onDeadLetter: () => Promise<void> = async () => {};
+  /** What `accountRow` does after it was noted. */
+  onAccount: () => Promise<void> = async () => {};
   readonly #answers: readonly Answer[];
 
   constructor(...answers: readonly Answer[]) {
@@ -49,6 +53,11 @@ export class ScriptedPool implements Pool<Voucher> {
   async noteDeadLetter(letter: DeadLetterNote): Promise<void> {
     this.deadLetters.push(letter);
     await this.onDeadLetter();
+  }
+
+  async accountRow(note: RowNote): Promise<void> {
+    this.accounted.push(note);
+    await this.onAccount();
   }
 
   jitter(): number {

@@ -1,5 +1,5 @@
 import { ExclaimError } from "../../errors.ts";
-import { importPackage } from "./import-package.ts";
+import { importPackage } from "../import-package.ts";
 
 /** Asks Redis for a sign of life. Throws CONFIG_INVALID: it does not answer. */
 export async function assertRedis(url: string): Promise<void> {

@@ -1,5 +1,6 @@
 import type pg from "pg";
 import type { Claim, Pool } from "../../index.ts";
+import type { TargetOptions, TargetSource } from "../../outbox/target-of.ts";
 
 /**
  * What the demo needs of a message broker. Each file of `brokers/` is one; nothing else knows which of them is at work.
@@ -24,8 +25,14 @@ export interface VoucherMessage {
   readonly data: SignUp;
 }
 
+/** What a user is to be told: which voucher is theirs. */
+export interface Notification {
+  readonly user_id: number;
+  readonly code: string;
+}
+
 /** A handler that knows nothing of exclaim. A message whose handler throws is tried three times, soon after one another. */
-export type Handler = (message: VoucherMessage) => Promise<void>;
+export type Handler<D = SignUp> = (message: { readonly id: string; readonly data: D }) => Promise<void>;
 
 /** A row of the pool. */
 export interface Voucher {
@@ -74,6 +81,12 @@ export interface DemoQueue {
   remove(): Promise<void>;
 }
 
+/** A queue as a dispatcher of the outbox sends to it. */
+export interface DemoTarget extends TargetOptions {
+  readonly to: TargetSource;
+  close(): Promise<void>;
+}
+
 export interface Broker {
   /** Makes what every queue needs. Returns, for people, which broker it is. Throws CONFIG_INVALID: it does not answer. */
   prepare(): Promise<string>;
@@ -83,7 +96,9 @@ export interface Broker {
    */
   openQueue(name: string, database: pg.Pool): Promise<DemoQueue>;
   /** Resolves once messages are taken. The caller closes the consumer. */
-  consume(consuming: Consuming, handler: Handler): Promise<Consumer>;
+  consume<D = SignUp>(consuming: Consuming, handler: Handler<D>): Promise<Consumer>;
   /** The same with exclaim's adapter for the broker. */
   consumeWithClaim(consuming: Consuming, claiming: ClaimingHandler): Promise<Consumer>;
+  /** Connects to a queue that is there, for messages of the outbox. The caller closes it. */
+  openTarget(name: string): Promise<DemoTarget>;
 }

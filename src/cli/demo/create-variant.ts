@@ -29,7 +29,9 @@ export async function createVariant(client: pg.ClientBase, imported: string, sch
       id      integer generated always as identity primary key,
       user_id integer not null,
       code    text not null,
-      sent_at timestamptz not null default clock_timestamp()
+      sent_at timestamptz not null default clock_timestamp(),
+      -- Of the message that told of it: a second one tells nobody twice.
+      message_id text unique
     );
 
     create table message (message_id text primary key, user_id integer not null, settled_as text);

@@ -1,7 +1,7 @@
 import type pg from "pg";
 import { ExclaimError } from "../../errors.ts";
+import { importPackage } from "../import-package.ts";
 import { startEmbeddedPostgres } from "./embedded-postgres.ts";
-import { importPackage } from "./import-package.ts";
 import type { Schemas } from "./variant.ts";
 
 /** The PostgreSQL that a run works on. */

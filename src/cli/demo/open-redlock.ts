@@ -1,6 +1,6 @@
 import type { LockBackend } from "../../lock/lock.ts";
 import { redlock } from "../../lock/redlock.ts";
-import { importPackage } from "./import-package.ts";
+import { importPackage } from "../import-package.ts";
 
 /** A lock and the connection it goes through. */
 export interface OpenLock {

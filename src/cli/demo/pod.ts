@@ -11,6 +11,7 @@ import { lockAfterRead } from "./handlers/lock-after-read.ts";
 import { lockRowBy, lockRowInPostgres } from "./handlers/lock-row.ts";
 import { naive } from "./handlers/naive.ts";
 import { claiming } from "./handlers/with-claim.ts";
+import { sendNotifications } from "./notifications.ts";
 import { openBroker } from "./open-broker.ts";
 import { openRedlock } from "./open-redlock.ts";
 import type { PodOrder } from "./pod-order.ts";
@@ -42,12 +43,14 @@ async function openConsumer(order: PodOrder, database: pg.Pool, lock: LockBacken
     }
     case "withClaim": {
       const claims = await claiming({ database, schema, ledger: schemas.ledger, lock });
+      const notifications = await sendNotifications(broker, consuming, schemas.ledger);
       const consumer = await broker.consumeWithClaim(consuming, claims);
       return {
-        ended: consumer.ended,
+        ended: Promise.race([consumer.ended, notifications.ended]),
         async close() {
           await consumer.close();
           await claims.close();
+          await notifications.close();
         },
       };
     }

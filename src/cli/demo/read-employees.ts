@@ -1,6 +1,6 @@
 import { createReadStream } from "node:fs";
 import { ExclaimError } from "../../errors.ts";
-import { importPackage } from "./import-package.ts";
+import { importPackage } from "../import-package.ts";
 
 /** A person to give a voucher to. */
 export interface Employee {

@@ -3,6 +3,7 @@ import type { BrokerSettings, DemoQueue } from "./broker.ts";
 import { createVariant } from "./create-variant.ts";
 import { openPool, withClient } from "./database.ts";
 import { fanOut } from "./fan-out.ts";
+import { countUntold, notificationsOf } from "./notifications.ts";
 import { openBroker } from "./open-broker.ts";
 import { Pods } from "./pods.ts";
 import { type Score, score } from "./score.ts";
@@ -50,13 +51,17 @@ export async function runVariant(run: VariantRun): Promise<Score> {
   const database = await openPool(databaseUrl, schema, 2);
   const pods = new Pods({ variant, databaseUrl, schemas, broker, redisUrl, queue: schema, concurrency: CONCURRENCY });
   let queue: DemoQueue | undefined;
+  let notifications: DemoQueue | undefined;
   try {
     queue = await openBroker(broker).openQueue(schema, database);
+    // The handlers written by hand notify as they go.
+    if (variant === "withClaim") notifications = await openBroker(broker).openQueue(notificationsOf(schema), database);
     run.report({ variant, settled: 0, delivered: 0, killed: 0, ms: 0 });
     await pods.start(PODS);
     const begun = performance.now();
     const delivered = await fanOut(database, schemas.imported, queue);
-    const ms = await watch(run, { queue, pods, delivered, begun });
+    const untold = async () => (notifications === undefined ? 0 : countUntold(database, schemas.ledger));
+    const ms = await watch(run, { queue, pods, delivered, begun, untold });
     await pods.stop();
     await queue.recordSettled();
     await database.query("analyze app_user, voucher_item, notification, assignment, message");
@@ -64,6 +69,7 @@ export async function runVariant(run: VariantRun): Promise<Score> {
   } finally {
     await pods.kill();
     await queue?.remove();
+    await notifications?.remove();
     await database.end();
   }
 }
@@ -73,22 +79,27 @@ interface Watched {
   readonly pods: Pods;
   readonly delivered: number;
   readonly begun: number;
+  /** Messages of the outbox that are under way. */
+  readonly untold: () => Promise<number>;
 }
 
-/** Looks on until every message is settled, kills one pod half-way, and returns how long it took. */
-async function watch(run: VariantRun, { queue, pods, delivered, begun }: Watched): Promise<number> {
+/** Looks on until every message is settled and everybody told, kills one pod half-way, and returns how long it took. */
+async function watch(run: VariantRun, { queue, pods, delivered, begun, untold }: Watched): Promise<number> {
   let killed = 0;
   let settled = 0;
+  let left = 0;
   let movedAt = performance.now();
   for (;;) {
     run.signal.throwIfAborted();
     pods.assertAlive();
     const settledNow = await queue.countSettled();
+    const leftNow = await untold();
     const now = performance.now();
-    if (settledNow > settled) movedAt = now;
+    if (settledNow > settled || leftNow !== left) movedAt = now;
     settled = settledNow;
+    left = leftNow;
     run.report({ variant: run.variant, settled, delivered, killed, ms: now - begun });
-    if (settled >= delivered || now - movedAt > STANDSTILL_MS) return now - begun;
+    if ((settled >= delivered && left === 0) || now - movedAt > STANDSTILL_MS) return now - begun;
     if (killed === 0 && settled >= delivered / 2) {
       await pods.killOne();
       killed = 1;

@@ -27,8 +27,8 @@ export interface BrokerOptions {
 export interface TestBroker {
   /** What the consumers reported beside their messages' own failures. */
   readonly errors: readonly Error[];
-  /** Puts a message into the queue. Resolves with its id, once the broker has it. */
-  send(data: SignUp): Promise<string>;
+  /** Puts a message into the queue, under an id of its own unless one is given. Resolves with its id, once the broker has it. */
+  send(data: SignUp, id?: string): Promise<string>;
   /** Starts a consumer whose handler claims rows. Concurrency: 1 unless said. */
   serve(handler: PoolHandler, options: PoolOptions, concurrency?: number): Promise<TestConsumer>;
   /** Starts a consumer whose handler claims keys. */

@@ -2,6 +2,7 @@ import type { WorkerOptions } from "bullmq";
 import type pg from "pg";
 import { ExclaimError } from "../../../errors.ts";
 import { type BullmqJob, withClaim } from "../../../queue/bullmq.ts";
+import { importPackage } from "../../import-package.ts";
 import type {
   Broker,
   BrokerSettings,
@@ -9,18 +10,19 @@ import type {
   Consumer,
   Consuming,
   DemoQueue,
+  DemoTarget,
+  Handler,
   SignUp,
   VoucherMessage,
 } from "../broker.ts";
 import { withClient } from "../database.ts";
-import { importPackage } from "../import-package.ts";
 
 export type BullmqSettings = Exclude<BrokerSettings, { kind: "rabbitmq" }>;
 
 /** What is used of a BullMQ `Job` by handlers that know nothing of exclaim. */
-interface VoucherJob {
+interface VoucherJob<D = SignUp> {
   readonly id?: string | undefined;
-  readonly data: SignUp;
+  readonly data: D;
 }
 
 interface JobToAdd {
@@ -31,6 +33,7 @@ interface JobToAdd {
 
 /** What is used of a BullMQ `Queue`. */
 interface BullmqQueue {
+  readonly name: string;
   addBulk(jobs: JobToAdd[]): Promise<readonly { readonly id?: string | undefined }[]>;
   getJobCounts(...states: ("completed" | "failed")[]): Promise<Record<string, number>>;
   getRanges(states: ("completed" | "failed")[], start: number, end: number): Promise<string[]>;
@@ -55,8 +58,10 @@ export function bullmqBroker(settings: BullmqSettings): Broker {
   return {
     prepare: () => prepare(settings),
     openQueue: (name, database) => openQueue(settings, name, database),
-    consume: (consuming, handler) => consume(settings, consuming, (job: VoucherJob) => handler(messageOf(job))),
+    consume: <D>(consuming: Consuming, handler: Handler<D>) =>
+      consume(settings, consuming, (job: VoucherJob<D>) => handler(messageOf(job))),
     consumeWithClaim: (consuming, claiming) => consume(settings, consuming, claimingProcessor(claiming)),
+    openTarget: (name) => openTarget(settings, name),
   };
 }
 
@@ -88,6 +93,11 @@ async function openQueue(settings: BullmqSettings, name: string, database: pg.Po
       await queue.close();
     },
   };
+}
+
+async function openTarget(settings: BullmqSettings, name: string): Promise<DemoTarget> {
+  const queue = await connectQueue(settings, name);
+  return { to: queue, close: () => queue.close() };
 }
 
 async function connectQueue(settings: BullmqSettings, name: string): Promise<BullmqQueue> {
@@ -141,7 +151,7 @@ function claimingProcessor({ handler, options }: ClaimingHandler): Processor {
   return withClaim((job: VoucherJob & BullmqJob, claim) => handler(messageOf(job), claim), options);
 }
 
-function messageOf({ id = "", data }: VoucherJob): VoucherMessage {
+function messageOf<D>({ id = "", data }: VoucherJob<D>): { id: string; data: D } {
   return { id, data };
 }
 

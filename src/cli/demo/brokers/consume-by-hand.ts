@@ -1,6 +1,6 @@
 import type { ChannelModel, ConfirmChannel, ConsumeMessage } from "amqplib";
 import { ExclaimError } from "../../../errors.ts";
-import type { Consuming, Handler, SignUp } from "../broker.ts";
+import type { Consuming, Handler } from "../broker.ts";
 import { noteSettled } from "./note-settled.ts";
 import { ATTEMPTS, queuesOf, type RabbitmqQueues } from "./rabbitmq-queues.ts";
 
@@ -13,10 +13,10 @@ const ATTEMPTS_HEADER = "x-attempts";
  * Returns what stops it: no more messages are taken, and those it is at are finished.
  * Died in between: the broker delivers again what was not acknowledged.
  */
-export async function consumeByHand(
+export async function consumeByHand<D>(
   connection: ChannelModel,
   { queue, concurrency, database, onError }: Consuming,
-  handler: Handler,
+  handler: Handler<D>,
 ): Promise<() => Promise<void>> {
   const channel = await connection.createConfirmChannel();
   // Without its channel a consumer is of no use: with the connection closed, its pod ends and says so.
@@ -40,7 +40,7 @@ export async function consumeByHand(
   async function serve(message: ConsumeMessage): Promise<void> {
     const id: unknown = message.properties.messageId;
     try {
-      const data = JSON.parse(message.content.toString()) as SignUp;
+      const data = JSON.parse(message.content.toString()) as D;
       await handler({ id: String(id), data });
       await noteSettled(database, String(id), "completed");
     } catch {

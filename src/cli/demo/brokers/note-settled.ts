@@ -32,6 +32,7 @@ export function notingPool<R extends object>(pool: Pool<R>, database: NoteBook):
       await pool.noteDeadLetter(letter);
       await noteSettled(database, letter.messageId, "failed");
     },
+    accountRow: (note) => pool.accountRow(note),
     jitter: () => pool.jitter(),
   };
 }

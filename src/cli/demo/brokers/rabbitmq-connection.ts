@@ -1,8 +1,8 @@
 import type { ChannelModel } from "amqplib";
 import { ExclaimError } from "../../../errors.ts";
 import { messageOf } from "../../../queue/message-of.ts";
+import { importPackage } from "../../import-package.ts";
 import type { Consumer } from "../broker.ts";
-import { importPackage } from "../import-package.ts";
 
 const CONNECT_LIMIT_MS = 5_000;
 /** All that amqplib tells of a virtual host that is not there. */

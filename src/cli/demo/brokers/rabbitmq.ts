@@ -3,7 +3,17 @@ import type pg from "pg";
 import { ExclaimError } from "../../../errors.ts";
 import { type AmqpDelivery, consume } from "../../../queue/amqplib.ts";
 import { messageOf } from "../../../queue/message-of.ts";
-import type { Broker, ClaimingHandler, Consuming, DemoQueue, SignUp, Voucher, VoucherMessage } from "../broker.ts";
+import type {
+  Broker,
+  ClaimingHandler,
+  Consuming,
+  DemoQueue,
+  DemoTarget,
+  Handler,
+  SignUp,
+  Voucher,
+  VoucherMessage,
+} from "../broker.ts";
 import { consumeByHand } from "./consume-by-hand.ts";
 import { notingPool } from "./note-settled.ts";
 import { closeRabbitmq, connectRabbitmq, consumeOnConnection, withRabbitmq } from "./rabbitmq-connection.ts";
@@ -22,10 +32,20 @@ export function rabbitmqBroker(url: string): Broker {
   return {
     prepare: () => withRabbitmq(url, async ({ connection }) => `RabbitMQ ${connection.serverProperties.version} (AMQP_URL)`),
     openQueue: (name, database) => openQueue(url, name, database),
-    consume: (consuming, handler) => consumeOnConnection(url, (connection) => consumeByHand(connection, consuming, handler)),
+    consume: <D>(consuming: Consuming, handler: Handler<D>) =>
+      consumeOnConnection(url, (connection) => consumeByHand(connection, consuming, handler)),
     consumeWithClaim: (consuming, claiming) =>
       consumeOnConnection(url, (connection) => consumeClaiming(connection, consuming, claiming)),
+    openTarget: (name) => openTarget(url, name),
   };
+}
+
+async function openTarget(url: string, name: string): Promise<DemoTarget> {
+  const connection = await connectRabbitmq(url);
+  const channel = await connection.createConfirmChannel();
+  // Whoever sends then learns of it.
+  channel.on("error", () => {});
+  return { to: channel, queue: queuesOf(name).work, close: () => closeRabbitmq(connection) };
 }
 
 async function openQueue(url: string, name: string, database: pg.Pool): Promise<DemoQueue> {

@@ -17,7 +17,10 @@ export interface ClaimingParts {
 /** A pod that was killed holds its claims this long. */
 const TTL_MS = 2_000;
 
-/** The handler as the manual shows it: one voucher a user, however often the message comes and whichever process dies. */
+/**
+ * The handler as the manual shows it: one voucher a user, however often the message comes and whichever process dies. Who has one is
+ * told by a message that commits with the claim.
+ */
 export async function claiming({
   database,
   schema,
@@ -38,7 +41,7 @@ export async function claiming({
     async handler({ data }, claim) {
       await work();
       await claim.complete(async (tx) => {
-        await tx.query("insert into notification (user_id, code) values ($1, $2)", [data.user_id, claim.row.code]);
+        await tx.publish("voucher.assigned", { user_id: data.user_id, code: claim.row.code });
         return { code: claim.row.code };
       });
     },

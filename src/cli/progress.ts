@@ -11,18 +11,20 @@ const LINE_EVERY_MS = 1_500;
 /** Tells how far a program is: on a terminal in one line that is written anew, elsewhere in a line now and then. */
 export class Progress {
   readonly #stream: ProgressStream;
+  readonly #lineEveryMs: number;
   #shown = "";
   #writtenAt = -Infinity;
 
-  constructor(stream: ProgressStream) {
+  constructor(stream: ProgressStream, lineEveryMs = LINE_EVERY_MS) {
     this.#stream = stream;
+    this.#lineEveryMs = lineEveryMs;
   }
 
   /** Shows the state of what is going on; the next call replaces it. */
   update(text: string): void {
     if (this.#stream.isTTY) {
       this.#rewrite(text);
-    } else if (text !== this.#shown && performance.now() - this.#writtenAt >= LINE_EVERY_MS) {
+    } else if (text !== this.#shown && performance.now() - this.#writtenAt >= this.#lineEveryMs) {
       this.#writeLine(text);
     }
   }

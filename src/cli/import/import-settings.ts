@@ -1,0 +1,44 @@
+import { ExclaimError } from "../../errors.ts";
+import type { BrokerKind } from "../connection-flags.ts";
+
+/** What an import was begun with: kept with it, so that `exclaim import resume <id>` needs nothing else. Addresses are not in it. */
+export interface ImportSettings {
+  /** Absolute. */
+  readonly file: string;
+  readonly format: ImportFormat;
+  readonly delimiter?: string;
+  /** The column, or field, that a row is called by. */
+  readonly key: string;
+  /** Columns by the field of the payload they go to. None: the row as it is. */
+  readonly map?: Readonly<Record<string, string>>;
+  readonly broker: BrokerKind;
+  readonly queue?: string;
+  readonly exchange?: string;
+  readonly routingKey?: string;
+  readonly prefix?: string;
+  readonly attempts?: number;
+  readonly maxRejected?: number;
+  readonly maxBacklog?: number;
+  readonly chunk?: number;
+}
+
+export type ImportFormat = "csv" | "ndjson";
+
+/** Recognises settings of this program: an import of somebody's own code may keep others. */
+const KIND = "exclaim import";
+
+export function storedSettings(settings: ImportSettings): Readonly<Record<string, unknown>> {
+  return { kind: KIND, ...settings };
+}
+
+/** Throws CONFIG_INVALID: the import was not begun by this program. */
+export function readSettings(id: string, stored: Readonly<Record<string, unknown>> | undefined): ImportSettings {
+  if (stored?.kind === KIND) {
+    const { kind: _kind, ...settings } = stored;
+    return settings as unknown as ImportSettings;
+  }
+  throw new ExclaimError(
+    "CONFIG_INVALID",
+    `import ${id} was begun by a program of its own, which alone knows how to go on: call its fanOut() with this id`,
+  );
+}
