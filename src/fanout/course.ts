@@ -101,8 +101,9 @@ export class Course<R, V> {
   async end(status: "published" | "stopped"): Promise<FanOutResult> {
     await this.settled();
     const reason = status === "stopped" ? "the caller's signal was aborted" : null;
-    const isNewest = await untilReached(() => this.#plan.runs.end(this.#ending(status, reason)), this.#plan);
-    return this.result(isNewest ? status : "superseded");
+    const isEnded = await untilReached(() => this.#plan.runs.end(this.#ending(status, reason)), this.#plan);
+    // Cancelled meanwhile, or begun anew: the record says which.
+    return this.result(isEnded ? status : ((await this.beat()) ?? "superseded"));
   }
 
   /** Ends the run as stopped although the broker is away: what it did not take is published by the next run. */

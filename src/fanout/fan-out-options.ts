@@ -31,7 +31,7 @@ export interface FanOutOptions<R, V = R> extends TargetOptions {
   readonly maxRejected?: number;
   /** While so many messages wait in the queue, no more are published. @default no bound */
   readonly maxBacklog?: number;
-  /** Messages published at once, 1 to 10,000. @default what suits the broker: 200 */
+  /** Messages published at once, 1 to 10,000. @default what suits the broker: 200 for BullMQ, 500 for RabbitMQ */
   readonly chunkSize?: number;
   /** For people: the name of the file. @default "rows" */
   readonly source?: string;

@@ -1,5 +1,8 @@
 import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { connect } from "amqplib";
 import { describe, expect, it } from "vitest";
@@ -49,6 +52,35 @@ describe("the examples", () => {
     }
   });
 
+  it("bulk-import accounts for every row, and mails each who has a voucher once", async () => {
+    const [database, redis, folder] = await Promise.all([
+      freshDatabase(),
+      startRedisNode(),
+      mkdtemp(join(tmpdir(), "exclaim-example-")),
+    ]);
+    const file = join(folder, "employees.csv");
+    await writeFile(
+      file,
+      "id,name,email\n1,Ada,ada@example.com\n2,Bob,\n3,Cleo,cleo@example.com\n1,Ada,ada@example.com\n4,Dan,d@example.com\n",
+    );
+
+    try {
+      const lines = await runExample("bulk-import.ts", { DATABASE_URL: database.url, REDIS_URL: redis.url }, [file]);
+
+      expect(lines).toEqual([
+        "published: 5 rows, 1 rejected",
+        "line 2: claimed",
+        "line 3: rejected, no address to write to",
+        "line 4: claimed",
+        "line 5: duplicated, its key is that of line 2",
+        "line 6: claimed",
+        "3 mails for 3 vouchers",
+      ]);
+    } finally {
+      await Promise.all([database.drop(), redis.stop(), rm(folder, { recursive: true })]);
+    }
+  });
+
   it("without-a-queue claims, replays, picks and refuses", async () => {
     const database = await freshDatabase();
 
@@ -68,8 +100,8 @@ describe("the examples", () => {
 });
 
 /** Runs an example as a user would, against the built package, and returns the lines it printed. */
-async function runExample(name: string, env: Record<string, string>): Promise<string[]> {
-  const { stdout } = await run(process.execPath, ["--import", "tsx", `examples/${name}`], {
+async function runExample(name: string, env: Record<string, string>, args: readonly string[] = []): Promise<string[]> {
+  const { stdout } = await run(process.execPath, ["--import", "tsx", `examples/${name}`, ...args], {
     cwd: ROOT,
     env: { ...process.env, ...env },
     timeout: 60_000,
