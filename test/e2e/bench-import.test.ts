@@ -1,0 +1,44 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type FreshDatabase, freshDatabase } from "../support/postgres.ts";
+import { ROOT } from "../support/source-files.ts";
+
+const run = promisify(execFile);
+const TIMEOUT_MS = 120_000;
+
+let database: FreshDatabase;
+
+beforeAll(async () => {
+  database = await freshDatabase();
+});
+
+afterAll(async () => {
+  await database.drop();
+});
+
+describe("the import benchmark's short run", () => {
+  it("prints one object with every figure", async () => {
+    const { stdout } = await bench("--smoke", "--json");
+
+    const report: Record<string, unknown> = JSON.parse(stdout);
+    expect(Object.keys(report)).toEqual(["rows", "perSecond", "ratioToBareAddBulk", "peakRssMb", "maxLoopDelayMs"]);
+    expect(report.rows).toBe(20_000);
+    expect(Object.values(report).every((figure) => typeof figure === "number" && figure > 0)).toBe(true);
+  });
+
+  it("F8 kills an importer five times: every row arrives once, and the report adds up", async () => {
+    const { stdout } = await bench("--kills", "--rows", "10000", "--json");
+
+    expect(JSON.parse(stdout)).toMatchObject({ rows: 10_000, arrived: 10_000, addsUp: true, killedAt: expect.any(Array) });
+  });
+});
+
+function bench(...args: readonly string[]) {
+  return run(process.execPath, ["--import", "tsx", "bench/import.ts", ...args], {
+    cwd: ROOT,
+    env: { ...process.env, DATABASE_URL: database.url },
+    timeout: TIMEOUT_MS,
+    killSignal: "SIGINT",
+  });
+}
