@@ -5,7 +5,7 @@ import { csvRows, fanOut } from "exclaim/fanout";
 import { Redis } from "ioredis";
 import pg from "pg";
 import { serve } from "../locks/child.ts";
-import { Slices } from "./slices.ts";
+import { type SliceReport, Slices } from "./slices.ts";
 
 export const CHUNK_SIZE = 200;
 
@@ -17,15 +17,6 @@ export interface ImportTask {
   readonly schema: string;
   readonly queue: string;
   readonly id: string;
-}
-
-export interface SliceReport {
-  readonly rows: number;
-  readonly ms: number;
-  readonly rssMb: number;
-  readonly peakRssMb: number;
-  /** The longest that the event loop kept a timer waiting. */
-  readonly maxLoopDelayMs: number;
 }
 
 export type ImporterCalls = {

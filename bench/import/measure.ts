@@ -2,7 +2,8 @@ import { systemClock } from "../../src/clock.ts";
 import { migrate } from "../../src/ledger/migrate.ts";
 import { Child } from "../locks/child.ts";
 import type { Stage } from "../locks/stage.ts";
-import { CHUNK_SIZE, type ImporterCalls, type SliceReport } from "./importer.ts";
+import { CHUNK_SIZE, type ImporterCalls } from "./importer.ts";
+import type { SliceReport } from "./slices.ts";
 import { writeCsv } from "./write-csv.ts";
 
 const SLICES = 20;

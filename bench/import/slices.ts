@@ -1,8 +1,16 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import type { SliceReport } from "./importer.ts";
 
 const SAMPLE_MS = 2;
 const MB = 1_048_576;
+
+export interface SliceReport {
+  readonly rows: number;
+  readonly ms: number;
+  readonly rssMb: number;
+  readonly peakRssMb: number;
+  /** The longest that the event loop kept a timer waiting. */
+  readonly maxLoopDelayMs: number;
+}
 
 /** Lets an import go on up to a row and no further, and measures it meanwhile. */
 export class Slices {
