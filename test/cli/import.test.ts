@@ -171,7 +171,7 @@ describe("exclaim import", () => {
   it("F publishes to RabbitMQ, whose missing queue is told at once", async () => {
     const connection = await connect(rabbitmqUrl());
     const channel = await connection.createChannel();
-    const { queue } = await channel.assertQueue("", { exclusive: true });
+    const { queue } = await channel.assertQueue("", { autoDelete: true });
     const env = { DATABASE_URL: fixture.env.DATABASE_URL ?? "", AMQP_URL: rabbitmqUrl() };
     const file = await fixture.file("rabbit.csv", employees(2));
 
