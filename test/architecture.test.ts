@@ -221,6 +221,11 @@ describe("the contracts", () => {
     expect(isTestedBy(path, "deadLettersConformance(")).toBe(true);
   });
 
+  // Imports whose test calls no suite were planted.
+  it.each(products("src/ledger", "Imports"))("the imports of %s are in their conformance suite", (path) => {
+    expect(isTestedBy(path, "importsConformance(")).toBe(true);
+  });
+
   // An adapter without a suite, and a suite with another adapter's set-ups, were each planted.
   it.each(queueAdapters())("the queue adapter %s has set-ups that the queue conformance suite runs", (path) => {
     const setups = importersOf(path, TESTS).filter((file) => /readonly QueueSetup\[\] =/.test(file.text));
@@ -248,6 +253,7 @@ describe("the contracts", () => {
       "src/ledger/memory-dead-letters.ts",
       "src/ledger/postgres-dead-letters.ts",
     ]);
+    expect(products("src/ledger", "Imports")).toEqual(["src/ledger/memory-imports.ts", "src/ledger/postgres-imports.ts"]);
   });
 });
 

@@ -31,16 +31,17 @@ export class Interrupted extends Error {
   }
 }
 
-/** The exit code of a command that threw. */
-export function exitCodeOf(error: unknown): number {
+/** The exit code of a command that threw. A refusal ends an import before its end, and is the answer of any other command. */
+export function exitCodeOf(error: unknown, isImport: boolean): number {
   if (error instanceof Interrupted) return error.exitCode;
   if (error instanceof UsageError) return EXIT.usage;
   if (!isExclaimError(error)) return EXIT.environment;
   switch (error.code) {
     case "IMPORT_UNKNOWN":
-    case "IMPORT_MISMATCH":
-    case "CLAIM_REFUSED":
       return EXIT.no;
+    case "CLAIM_REFUSED":
+      return isImport ? EXIT.incomplete : EXIT.no;
+    case "IMPORT_MISMATCH":
     case "TOO_MANY_REJECTED":
       return EXIT.incomplete;
     case "POOL_INVALID":

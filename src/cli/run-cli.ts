@@ -54,7 +54,7 @@ export async function runCli(args: readonly string[], outside: CliDeps): Promise
     }
     tell(explainError(error, args.includes("--verbose")));
     if (error instanceof UsageError) tell(`${addressed(args, program)} --help says what can be asked for.`);
-    return exitCodeOf(error);
+    return exitCodeOf(error, args[0] === "import");
   }
 }
 

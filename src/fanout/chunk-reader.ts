@@ -104,8 +104,10 @@ export class ChunkReader<R, V> {
         }
         const index = this.#rows + 1;
         if (index > this.#start.position) {
-          const read = this.#readRow(step.value, this.#lineOf(index));
-          this.#open.add(isPromise(read) ? await read : read, index <= this.#start.rows);
+          const reading = this.#readRow(step.value, this.#lineOf(index));
+          // Awaited before the open chunk is looked up: meanwhile that may be taken, and another be open.
+          const read = isPromise(reading) ? await reading : reading;
+          this.#open.add(read, index <= this.#start.rows);
         }
         // Not sooner: a chunk may be taken while a row is still being validated, and that row is not in it.
         this.#rows = index;

@@ -1,5 +1,6 @@
 import { ExclaimError } from "../errors.ts";
 import type { ImportEnd, ImportedRow, ImportReject, ImportRun } from "../ledger/imports.ts";
+import { answeredWithin } from "./answered-within.ts";
 import type { RowChunk } from "./chunk-reader.ts";
 import type { FanOutProgress, FanOutResult } from "./fan-out-options.ts";
 import type { Plan } from "./plan.ts";
@@ -100,7 +101,7 @@ export class Course<R, V> {
   /** Ends the run, once nothing is on its way. Throws what publishing threw; DATABASE_UNREACHABLE. */
   async end(status: "published" | "stopped"): Promise<FanOutResult> {
     await this.settled();
-    const reason = status === "stopped" ? "the caller's signal was aborted" : null;
+    const reason = status === "stopped" ? "it was told to stop" : null;
     const isEnded = await untilReached(() => this.#plan.runs.end(this.#ending(status, reason)), this.#plan);
     // Cancelled meanwhile, or begun anew: the record says which.
     return this.result(isEnded ? status : ((await this.beat()) ?? "superseded"));
@@ -135,11 +136,13 @@ export class Course<R, V> {
 
   async #publish(rowsAfter: number, rows: readonly ReadRow[]): Promise<void> {
     const messages = rows.map(({ message }) => message);
-    const answers = rows.length === 0 ? [] : await untilReached(() => this.#plan.target.send(messages), this.#plan);
+    const { target, clock, sendLimitMs } = this.#plan;
+    const send = () => answeredWithin(clock, sendLimitMs, target.name, target.send(messages));
+    const answers = rows.length === 0 ? [] : await untilReached(send, this.#plan);
     for (const [at, { row, message }] of rows.entries()) {
       const answer = answers[at];
       if (answer === "sent") this.#published += 1;
-      else this.#refuse(row, answer?.refused.message ?? `${this.#plan.target.name} did not answer for ${message.id}`);
+      else this.#refuse(row, answer?.refused.message ?? `${target.name} did not answer for ${message.id}`);
     }
     this.#position = rowsAfter;
     this.tell(false);

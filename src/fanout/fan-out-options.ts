@@ -18,7 +18,7 @@ export interface FanOutOptions<R, V = R> extends TargetOptions {
    * The import's id: 1 to 64 letters, digits, `_`, `.` and `-`. Known already: the import goes on where it was, and nothing is doubled.
    * @default random
    */
-  readonly id?: string;
+  readonly id?: string | undefined;
   /** A BullMQ `Queue`, an amqplib confirm channel together with `queue` or `exchange`, a target of one's own, or a function. */
   readonly to: TargetSource;
   /** What the row is called, the same whenever it is read: an employee's number. Empty or missing: the row is rejected. */
@@ -34,16 +34,16 @@ export interface FanOutOptions<R, V = R> extends TargetOptions {
   /** Messages published at once, 1 to 10,000. @default what suits the broker: 200 for BullMQ, 500 for RabbitMQ */
   readonly chunkSize?: number;
   /** For people: the name of the file. @default "rows" */
-  readonly source?: string;
+  readonly source?: string | undefined;
   /** Tells one source from another: an import goes on only with the one it began with. @default not compared */
-  readonly fingerprint?: string;
+  readonly fingerprint?: string | undefined;
   /**
    * What whoever resumes the import needs to know, kept with it and answered by `imports.get`: plain data without secrets.
    * @default none, and resuming keeps what is there
    */
   readonly settings?: Readonly<Record<string, unknown>>;
   /** Stops the import at the end of a chunk. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Told after every chunk. What it throws is dropped. */
   readonly onProgress?: (progress: FanOutProgress) => void;
 }

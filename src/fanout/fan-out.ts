@@ -61,7 +61,11 @@ async function publishAll<R, V>(reader: ChunkReader<R, V>, course: Course<R, V>,
   course.checkRejected();
   while (!plan.signal?.aborted) {
     const chunk = await reader.next();
-    if (chunk === undefined) return await course.end("published");
+    if (chunk === undefined) {
+      await course.settled();
+      course.checkRejected();
+      return await course.end("published");
+    }
     const ended = await room.wait();
     if (ended !== undefined) return course.result(ended);
     if (plan.signal?.aborted) break;

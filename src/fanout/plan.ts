@@ -13,6 +13,8 @@ const DEFAULT_SOURCE = "rows";
 const MAX_CHUNK_SIZE = 10_000;
 /** A restart of a broker or a fail-over of a database passes within. */
 const PATIENCE_MS = 60_000;
+/** exclaim's own targets give up on a silent broker sooner; a function or a target of the user's may never answer. */
+const SEND_LIMIT_MS = 60_000;
 
 /** What an import is run with: its options, checked, and whom it talks to. */
 export interface Plan<R, V> extends Pick<FanOutOptions<R, V>, "key" | "message" | "validate" | "settings" | "onProgress"> {
@@ -27,6 +29,8 @@ export interface Plan<R, V> extends Pick<FanOutOptions<R, V>, "key" | "message" 
   readonly signal: AbortSignal | undefined;
   readonly clock: Clock;
   readonly patienceMs: number;
+  /** How long a chunk may take to be sent. */
+  readonly sendLimitMs: number;
 }
 
 /** Throws CONFIG_INVALID. */
@@ -60,6 +64,7 @@ export function resolvePlan<R, V>(options: FanOutOptions<R, V>): Plan<R, V> {
     signal,
     clock: systemClock,
     patienceMs: PATIENCE_MS,
+    sendLimitMs: SEND_LIMIT_MS,
   };
 }
 

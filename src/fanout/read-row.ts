@@ -40,13 +40,18 @@ export function createRowReader<R, V>(
   };
   const checked = checkOf(validate);
   return (value, line) => {
-    if (value instanceof RejectedRow) return rejected(value.line, value.reason);
+    if (value instanceof RejectedRow) return rejected(line, value.reason);
     if (checked === undefined) return toMessage(value as V, line);
+    // What a row is called is worth knowing also where it cannot be used. It was not validated, so key() may well throw.
+    const refuse = (reason: string): ImportReject => {
+      const name = caught("key()", () => keyText(key(value as V)));
+      return rejected(line, reason, typeof name === "string" ? name : null);
+    };
     const answer = caught("validate", () => checked(value as R));
-    if (!isPromise(answer)) return answer instanceof Refused ? rejected(line, answer.reason) : toMessage(answer.value, line);
+    if (!isPromise(answer)) return answer instanceof Refused ? refuse(answer.reason) : toMessage(answer.value, line);
     return answer.then(
-      (later) => (later instanceof Refused ? rejected(line, later.reason) : toMessage(later.value, line)),
-      (error: unknown) => rejected(line, thrown("validate", error)),
+      (later) => (later instanceof Refused ? refuse(later.reason) : toMessage(later.value, line)),
+      (error: unknown) => refuse(thrown("validate", error)),
     );
   };
 }

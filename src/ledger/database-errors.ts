@@ -63,9 +63,13 @@ export function databaseError(error: unknown, what: string): ExclaimError {
   const reason = error instanceof Error ? error.message : String(error);
   switch (fault) {
     case "schema":
-      return new ExclaimError("SCHEMA_OUTDATED", `${what}: ${reason}; call exclaim.migrate() once before claiming`, {
-        cause: error,
-      });
+      return new ExclaimError(
+        "SCHEMA_OUTDATED",
+        `${what}: ${reason}; call exclaim.migrate() once, or run npx exclaim migrate`,
+        {
+          cause: error,
+        },
+      );
     case "forbidden":
       return new ExclaimError("CONFIG_INVALID", `${what}: ${reason}; grant the role what README "Database role" lists`, {
         cause: error,

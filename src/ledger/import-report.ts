@@ -5,6 +5,8 @@ import { giveBack, type Statements } from "./run-statement.ts";
 
 /** Rows fetched at once: enough to be fast, few enough to be nothing in memory. */
 const FETCH_SIZE = 1_000;
+/** The first rows come once all are sorted: two million of them take seconds, and nobody waits but the reader. */
+const SORT_MS = 120_000;
 
 /**
  * Streams every row of an import in the order of its lines, through a cursor of the server: a picture of one moment.
@@ -13,14 +15,14 @@ const FETCH_SIZE = 1_000;
  */
 export async function* importReport(server: Statements, schema: string, id: string): AsyncGenerator<ImportReportRow> {
   const connection = await server.connect();
-  const ask = (text: string, values: unknown[] = []) =>
-    connection.query({ text, values, query_timeout: server.timeoutMs }).then(({ rows }) => rows);
+  const ask = (text: string, timeoutMs = server.timeoutMs) =>
+    connection.query({ text, query_timeout: timeoutMs }).then(({ rows }) => rows);
   let isSound = true;
   try {
     await ask("begin isolation level repeatable read read only");
     await declareCursor(connection, schema, id);
-    for (;;) {
-      const rows = await ask(`fetch ${FETCH_SIZE} from report`);
+    for (let timeoutMs = SORT_MS; ; timeoutMs = server.timeoutMs) {
+      const rows = await ask(`fetch ${FETCH_SIZE} from report`, timeoutMs);
       for (const row of rows) yield reportRowOf(row);
       if (rows.length < FETCH_SIZE) break;
     }
@@ -33,7 +35,6 @@ export async function* importReport(server: Statements, schema: string, id: stri
   }
 }
 
-/** Sorting two million rows takes its time, and nobody waits for it but the reader: no time limit of ours. */
 async function declareCursor(connection: Connection, schema: string, id: string): Promise<void> {
   await connection.query({
     text: `declare report no scroll cursor for
@@ -44,6 +45,7 @@ async function declareCursor(connection: Connection, schema: string, id: string)
       from ${schema}.import_rejects where import_id = $1
       order by line`,
     values: [id],
+    query_timeout: SORT_MS,
   });
 }
 

@@ -1,5 +1,6 @@
 import { databaseError, databaseFault } from "./database-errors.ts";
 import type { DeadLetter, DeadLetters } from "./dead-letters.ts";
+import { escapedText } from "./escaped-text.ts";
 import { inHalves } from "./in-halves.ts";
 import { DEFAULT_STATEMENT_TIMEOUT_MS, type PostgresLedgerOptions } from "./postgres.ts";
 import { quoteIdentifier } from "./quote.ts";
@@ -57,18 +58,14 @@ function escapedLetter(letter: DeadLetter): DeadLetter {
   const { queue, messageId, pool, resource, claimant, code, reason } = letter;
   return {
     note: letter.note,
-    queue: escaped(queue),
-    messageId: messageId && escaped(messageId),
-    pool: pool && escaped(pool),
-    resource: resource && escaped(resource),
-    claimant: claimant && escaped(claimant),
-    code: escaped(code),
-    reason: escaped(reason).slice(0, MAX_REASON_LENGTH),
+    queue: escapedText(queue),
+    messageId: messageId && escapedText(messageId),
+    pool: pool && escapedText(pool),
+    resource: resource && escapedText(resource),
+    claimant: claimant && escapedText(claimant),
+    code: escapedText(code),
+    reason: escapedText(reason).slice(0, MAX_REASON_LENGTH),
   };
-}
-
-function escaped(text: string): string {
-  return text.replace(/[^\t\n\r -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 function isSame(one: DeadLetter, other: DeadLetter): boolean {

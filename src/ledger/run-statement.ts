@@ -4,7 +4,7 @@ import { isRecoverable } from "./database-errors.ts";
 
 /** The user's pool of connections, with time limits of our own. */
 export interface Statements {
-  /** Runs one statement on a connection of its own. */
+  /** Runs one statement on a connection of its own, within the time limit unless it brings one. */
   run(query: Query): Promise<QueryAnswer>;
   /** Checks a connection out. The caller gives it back by `giveBack`. */
   connect(): Promise<Connection>;
@@ -22,7 +22,7 @@ export function statements(database: Database, clock: Clock, timeoutMs: number):
   async function run(query: Query, onTimeout = cancelOnServer): Promise<QueryAnswer> {
     const connection = await connect();
     try {
-      const answer = await connection.query({ ...query, query_timeout: timeoutMs });
+      const answer = await connection.query({ query_timeout: timeoutMs, ...query });
       giveBack(connection, true);
       return answer;
     } catch (error) {

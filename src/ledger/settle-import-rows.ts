@@ -3,15 +3,21 @@
  *
  * Input:  $1 imports, $2 row keys, $3 states, $4 pools, $5 resource ids or null, $6 codes or null, $7 reasons or null, each text[].
  * Output: nothing.
- * Atomic: all of it or nothing. Rows are locked in key order, so that two batches cannot wait for each other in a ring. Of a row that is
- * in the input twice, claimed and replayed win over the rest, and then the last one wins. A row that is claimed or replayed stays so.
+ * Atomic: all of it or nothing. Rows are locked in key order, so that two batches cannot wait for each other in a ring. A row that is
+ * claimed or replayed stays so. Of a row that is in the input twice, hence, the first that is claimed or replayed wins, or else the last.
+ *
+ * How long the arrays are is kept from the planner (select): told of 200 it would rather read all rows of a middling import than look
+ * up 200, 13 ms against 2 with 60,000 rows.
  */
 export function settleImportRowsSql(schema: string): string {
   return `
 with input as materialized (
-  select distinct on (import_id, row_key) * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
-    with ordinality as i (import_id, row_key, state, pool, resource_id, code, reason, ord)
-  order by import_id, row_key, state in ('claimed', 'replayed') desc, ord desc
+  select distinct on (import_id, row_key) * from unnest(
+    (select $1::text[]), (select $2::text[]), (select $3::text[]), (select $4::text[]), (select $5::text[]), (select $6::text[]),
+    (select $7::text[])
+  ) with ordinality as i (import_id, row_key, state, pool, resource_id, code, reason, ord)
+  order by import_id, row_key, state in ('claimed', 'replayed') desc,
+    case when state in ('claimed', 'replayed') then ord else -ord end
 ),
 locked as materialized (
   select r.import_id, r.row_key, i.state, i.pool, i.resource_id, i.code, i.reason

@@ -57,7 +57,8 @@ export function dispatcherSettings(options: OutboxOptions, clock: Clock, random:
     pollMs: whole("pollMs", options.pollMs ?? DEFAULT_POLL_MS, MIN_POLL_MS, MAX_POLL_MS),
     report(error) {
       // Also what it throws later.
-      void (async () => onError?.(error))().catch(() => {});
+      const tell = onError ?? ((failure: unknown) => process.emitWarning(failure instanceof Error ? failure : String(failure)));
+      void (async () => tell(error))().catch(() => {});
     },
   };
 }

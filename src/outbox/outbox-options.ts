@@ -23,7 +23,7 @@ export interface OutboxOptions extends TargetOptions {
   readonly retentionMs?: number;
   /** How often to look although nothing was heard, in ms. @default 1_000 */
   readonly pollMs?: number;
-  /** Told of what failed and will be tried again, and of rows that are parked. What it throws is dropped. */
+  /** Told of what failed and will be tried again, and of rows that are parked. What it throws is dropped. @default a warning of the process */
   readonly onError?: (error: unknown) => void;
 }
 

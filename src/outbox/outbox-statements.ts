@@ -86,15 +86,18 @@ export function forgetSent(schema: string, lockSpace: number, retentionMs: numbe
   };
 }
 
-/** Input: $1 the topics of the route. A row waits while an earlier one of its claimant that goes the same way is put off. */
+/**
+ * Input: $1 the topics of the route. A row waits while an earlier one of its claimant that goes the same way is put off. By one instant for
+ * the whole statement: an earlier row that falls due in the middle of it would not be sent, and would hold nobody up.
+ */
 function isSendable(schema: string, route: OutboxRoute): string {
   const goesThere = (row: string) =>
     route.servesOthers ? `${row}.topic <> all ($1::text[])` : `${row}.topic = any ($1::text[])`;
-  return `o.published_at is null and o.parked_at is null and (o.next_at is null or o.next_at <= clock_timestamp())
+  return `o.published_at is null and o.parked_at is null and (o.next_at is null or o.next_at <= statement_timestamp())
     and ${goesThere("o")} and not exists (
       select from ${schema}.outbox e
       where e.claimant = o.claimant and e.pool = o.pool and e.scope = o.scope and e.kind = o.kind and e.position < o.position
-        and e.next_at is not null and e.next_at > clock_timestamp() and e.published_at is null and e.parked_at is null
+        and e.next_at is not null and e.next_at > statement_timestamp() and e.published_at is null and e.parked_at is null
         and ${goesThere("e")}
     )`;
 }

@@ -1,5 +1,5 @@
 import type { Clock } from "../clock.ts";
-import { ExclaimError } from "../errors.ts";
+import { ExclaimError, isExclaimError } from "../errors.ts";
 import type { OutboxRoute } from "./outbox-routes.ts";
 import type { MessageTarget, SendAnswer } from "./target.ts";
 
@@ -58,7 +58,7 @@ export async function sendInOrder(clock: Clock, route: OutboxRoute, rows: readon
     const free = round.filter(({ line }) => !stuck.has(line));
     for (const [target, some] of chunks(route, free)) {
       if (clock.now() >= endMs) return { sent, refused };
-      const answers = await answered(clock, target, some).catch((error: unknown) => unreachable(target, error));
+      const answers = await answersOf(clock, target, some, endMs);
       if (answers instanceof ExclaimError) return { sent, refused, failure: answers };
       for (const [index, row] of some.entries()) {
         const answer = answers[index];
@@ -98,6 +98,39 @@ function* chunks(route: OutboxRoute, rows: readonly WaitingRow[]): Generator<rea
     const size = Math.max(1, Math.floor(target.chunkSize));
     for (let start = 0; start < some.length; start += size) yield [target, some.slice(start, start + size)];
   }
+}
+
+/**
+ * The answers of a target, or why it cannot be reached. One message alone can make a whole call fail: when the first and the last fail
+ * alone as well, it is the target; else each is tried alone, and one that fails is refused, to be tried again later than the others.
+ */
+async function answersOf(
+  clock: Clock,
+  target: MessageTarget,
+  rows: readonly WaitingRow[],
+  endMs: number,
+): Promise<readonly SendAnswer[] | ExclaimError> {
+  const alone = (row: WaitingRow | undefined) => askedOf(clock, target, row === undefined ? [] : [row]);
+  const answers = await askedOf(clock, target, rows);
+  if (!isExclaimError(answers, "BROKER_UNREACHABLE") || rows.length < 2 || clock.now() >= endMs) return answers;
+  const edges = [await alone(rows[0]), await alone(rows.at(-1))] as const;
+  if (edges.every((edge) => edge instanceof ExclaimError)) return answers;
+  const all: SendAnswer[] = [];
+  for (const [index, row] of rows.entries()) {
+    const edge = index === 0 ? edges[0] : index === rows.length - 1 ? edges[1] : undefined;
+    if (edge === undefined && clock.now() >= endMs) break;
+    const answer = edge ?? (await alone(row));
+    all.push(answer instanceof ExclaimError ? { refused: answer } : (answer[0] ?? "sent"));
+  }
+  return all;
+}
+
+function askedOf(
+  clock: Clock,
+  target: MessageTarget,
+  rows: readonly WaitingRow[],
+): Promise<readonly SendAnswer[] | ExclaimError> {
+  return answered(clock, target, rows).catch((error: unknown) => unreachable(target, error));
 }
 
 /** What a late answer brings is dropped: its messages count as not sent, and are sent again under the same ids. */

@@ -1,12 +1,15 @@
 import { ExclaimError, isExclaimError } from "../errors.ts";
 import { type AmqpConfirmChannel, amqplibTarget } from "./amqplib.ts";
 import { type BullmqQueue, bullmqTarget } from "./bullmq.ts";
-import type { MessageTarget, OutgoingMessage } from "./target.ts";
+import type { MessageTarget, OutgoingMessage, SendAnswer } from "./target.ts";
 import type { TargetOptions } from "./target-options.ts";
 
 export type { TargetOptions };
 
-/** What people have at hand to send messages with. A function resolves once all it was given are safe, and throws when any is not. */
+/**
+ * What people have at hand to send messages with. A function resolves once all it was given are safe, and throws when any is not; it is
+ * given them again then. For one that can never be sent it throws an `ExclaimError` of MESSAGE_REFUSED, and is asked for each alone.
+ */
 export type TargetSource =
   | BullmqQueue
   | AmqpConfirmChannel
@@ -52,20 +55,36 @@ function hasMethods(source: unknown, ...names: readonly string[]): boolean {
   return names.every((name) => typeof (source as Record<string, unknown>)[name] === "function");
 }
 
-/** Every message that a function was given is sent once it resolves. What it throws concerns all, unless it is an `ExclaimError`. */
+/**
+ * Every message that a function was given is sent once it resolves. What it throws concerns all of them, unless it is MESSAGE_REFUSED:
+ * then they are given to it again one by one, to learn which it is.
+ */
 function functionTarget(send: (messages: readonly OutgoingMessage[]) => Promise<void>): MessageTarget {
   return {
     name: send.name === "" ? "the function of messages" : `the function ${send.name}`,
     chunkSize: FUNCTION_CHUNK_SIZE,
     async send(messages) {
-      try {
-        await send(messages);
-      } catch (cause) {
-        if (isExclaimError(cause)) throw cause;
-        const why = cause instanceof Error ? cause.message : String(cause);
-        throw new ExclaimError("BROKER_UNREACHABLE", `the function that sends messages failed: ${why}`, { cause });
-      }
-      return messages.map(() => "sent");
+      const answer = await answerOf(send, messages);
+      if (answer === "sent" || messages.length <= 1) return messages.map(() => answer);
+      const answers: SendAnswer[] = [];
+      for (const message of messages) answers.push(await answerOf(send, [message]));
+      return answers;
     },
   };
+}
+
+/** Throws what is no refusal. */
+async function answerOf(
+  send: (messages: readonly OutgoingMessage[]) => Promise<void>,
+  messages: readonly OutgoingMessage[],
+): Promise<SendAnswer> {
+  try {
+    await send(messages);
+    return "sent";
+  } catch (cause) {
+    if (isExclaimError(cause, "MESSAGE_REFUSED")) return { refused: cause };
+    if (isExclaimError(cause)) throw cause;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new ExclaimError("BROKER_UNREACHABLE", `the function that sends messages failed: ${why}`, { cause });
+  }
 }

@@ -1,8 +1,12 @@
-import { ExclaimError } from "../errors.ts";
+import { ExclaimError, isExclaimError } from "../errors.ts";
 import type { BullmqJob } from "./bullmq-options.ts";
 import type { RunningClaims } from "./bullmq-running.ts";
 import { type BullmqWorker, reportTo } from "./bullmq-worker.ts";
 import { messageOf } from "./message-of.ts";
+
+const FIRST_DELAY_MS = 1_000;
+const MAX_DELAY_MS = 30_000;
+const PATIENCE_MS = 600_000;
 
 /** What is done about a job that BullMQ has given up without asking. */
 export interface JobEnds<J> {
@@ -61,7 +65,24 @@ export class WorkerEvents<J extends BullmqJob> {
     }
     if (served?.isAccounted !== true) {
       const why = served === undefined ? new ExclaimError("ABORTED", `BullMQ gave the job up: ${messageOf(error)}`) : error;
-      this.#ends.account(job, why).catch(tell("its import could not be told, the row stays pending there"));
+      const late = tell("its import could not be told yet, the row is pending there");
+      untilReached(() => this.#ends.account(job, why), late).catch(
+        tell("its import could not be told, the row stays pending there"),
+      );
     }
+  }
+}
+
+/** No delivery will tell it again: while the database is away, this process does, as long as it lives and for ten minutes at most. */
+async function untilReached(call: () => Promise<void>, onLate: (error: unknown) => void): Promise<void> {
+  let delayMs = FIRST_DELAY_MS;
+  for (const giveUpAt = performance.now() + PATIENCE_MS; ; delayMs = Math.min(delayMs * 2, MAX_DELAY_MS)) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!isExclaimError(error, "DATABASE_UNREACHABLE") || performance.now() > giveUpAt) throw error;
+      if (delayMs === FIRST_DELAY_MS) onLate(error);
+    }
+    await new Promise<void>((resolve) => setTimeout(resolve, delayMs).unref());
   }
 }

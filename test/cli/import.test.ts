@@ -137,7 +137,7 @@ describe("exclaim import", () => {
     const never = await fixture.line(["import", "status", "never"]);
 
     expect(known).toMatchObject({ code: 2, stderr: expect.stringContaining("there is an import known already") });
-    expect(mismatch).toMatchObject({ code: 1, stderr: expect.stringContaining("exclaim: IMPORT_MISMATCH: ") });
+    expect(mismatch).toMatchObject({ code: 4, stderr: expect.stringContaining("exclaim: IMPORT_MISMATCH: ") });
     expect(columns).toMatchObject({
       code: 2,
       stderr: expect.stringContaining('no column "nr", "mail"; it has "id", "name", "email"'),

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { connect } from "amqplib";
 import { Queue } from "bullmq";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { Interrupted } from "../../src/cli/exit-codes.ts";
 import { type LedgerDatabase, ledgerDatabase } from "../ledger/ledger-database.ts";
 import { startCutProxy } from "../support/cut-proxy.ts";
 import { rabbitmqUrl } from "../support/rabbitmq.ts";
@@ -74,6 +75,20 @@ describe("exclaim outbox dispatch", () => {
       await queue.obliterate({ force: true });
       await queue.close();
     }
+  });
+
+  // Planted: 0 however it ended.
+  it("O ends with the signal's code when --drain is interrupted before the outbox is drained", async () => {
+    const interrupt = new AbortController();
+    const env = { DATABASE_URL: database.url, AMQP_URL: rabbitmqUrl() };
+
+    const { code } = await line(["outbox", "dispatch", "--exchange", "amq.fanout", "--drain"], {
+      env,
+      signal: interrupt.signal,
+      onStderr: (text) => text.includes("sending to") && interrupt.abort(new Interrupted("SIGTERM")),
+    });
+
+    expect(code).toBe(143);
   });
 
   it("O sends to RabbitMQ until it is interrupted, with code 0", async () => {

@@ -74,6 +74,21 @@ describe("an interrupted fan-out", () => {
     expect(await running).toMatchObject({ status: "stopped", rows: 1 });
   });
 
+  // Planted: the open chunk looked up before the row's validation was awaited: one row in each chunk that was handed on meanwhile was lost.
+  it("loses no row whose validation takes longer than a chunk is waited for", async () => {
+    const queue = fixture.openQueue();
+    const id = importId();
+    const validate = async () => {
+      await delay(300);
+      return undefined;
+    };
+
+    const result = await fixture.run(people(8), { id, to: queue, validate });
+
+    expect(result).toMatchObject({ status: "published", rows: 8, published: 8 });
+    expect(await jobKeys(queue, id)).toEqual(["p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8"]);
+  });
+
   it("ends when it is cancelled, and can be begun again", async () => {
     const queue = fixture.openQueue();
     const id = importId();

@@ -3,7 +3,7 @@ import amqp from "amqplib";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { ExclaimError } from "../../src/errors.ts";
-import { type FanOutProgress, runImport } from "../../src/fanout/fan-out.ts";
+import { type FanOutProgress, RejectedRow, runImport } from "../../src/fanout/fan-out.ts";
 import { resolvePlan } from "../../src/fanout/plan.ts";
 import type { MessageTarget, OutgoingMessage } from "../../src/outbox/target.ts";
 import { rabbitmqUrl } from "../support/rabbitmq.ts";
@@ -142,6 +142,48 @@ describe("a fan-out and its servers", () => {
     expect((await fixture.report(id)).filter(({ state }) => state === "rejected")).toMatchObject([
       { line: 2, key: "p2", code: "MESSAGE_REFUSED", reason: "too large" },
       { line: 7, key: "p7", code: "MESSAGE_REFUSED", reason: "too large" },
+    ]);
+  });
+
+  // Planted: no look at the count after the last chunk.
+  it("F2 stops for what the broker would not take of the last chunk, too", async () => {
+    const id = importId();
+    const refused = new ExclaimError("MESSAGE_REFUSED", "too large");
+    const target = scriptedTarget(async (messages) => messages.map(() => ({ refused })));
+
+    const error = await fixture.run(people(2), { id, to: target, maxRejected: 1 }).catch((thrown: unknown) => thrown);
+
+    expect(error).toMatchObject({ code: "TOO_MANY_REJECTED" });
+    expect(await fixture.imports.get(id)).toMatchObject({ state: "failed", rows: 2, pending: 0, rejected: 2 });
+  });
+
+  // Planted: the answer waited for without a limit.
+  it("does not wait for ever for a function that gives no answer", async () => {
+    const id = importId();
+    const base = { database: fixture.database.sql, id, key: (row: { id: string }) => row.id };
+    const silent = () => new Promise<void>(() => {});
+
+    const running = runImport(people(2), { ...resolvePlan({ ...base, to: silent }), sendLimitMs: 20, patienceMs: 50 });
+
+    await expect(running).rejects.toMatchObject({ code: "BROKER_UNREACHABLE" });
+    expect(await fixture.imports.get(id)).toMatchObject({ state: "failed", pending: 2 });
+  });
+
+  // Planted: the line that a rejected row names: two rows of one line were one, and the import failed over its counts.
+  it("numbers the rows of a source that does not know its lines, rejected ones too", async () => {
+    const id = importId();
+    const rows = [new RejectedRow(0, "torn"), { id: "a" }, new RejectedRow(0, "torn")];
+
+    const result = await fixture.run<{ id: string }>(rows, {
+      id,
+      to: scriptedTarget(async (messages) => messages.map(() => "sent")),
+    });
+
+    expect(result).toMatchObject({ status: "published", rows: 3, rejected: 2 });
+    expect((await fixture.report(id)).map(({ line, state }) => [line, state])).toEqual([
+      [1, "rejected"],
+      [2, "pending"],
+      [3, "rejected"],
     ]);
   });
 

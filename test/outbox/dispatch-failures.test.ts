@@ -54,6 +54,45 @@ describe("a dispatcher that dies between sending and marking", () => {
   });
 });
 
+describe("a message that makes every call of a function fail", () => {
+  // Planted: such a call taken for a target that is away: nobody else's message went out, and this one was never parked.
+  it("O4 is parked in the end, and those of other claimants go out", async () => {
+    await database.publish("1", ["bad", "after"]);
+    await database.publish("2", ["good"]);
+    await database.publish("3", ["well"]);
+    const taken: unknown[] = [];
+    const send = async (messages: readonly { readonly payload: unknown }[]): Promise<void> => {
+      if (messages.some(({ payload }) => payload === "bad")) throw new Error("cannot read property of undefined");
+      taken.push(...messages.map(({ payload }) => payload));
+    };
+
+    database.dispatch({ to: send, maxAttempts: 1 });
+    await eventually(() => taken.length === 3, { what: "what is not poison" });
+
+    expect(new Set(taken)).toEqual(new Set(["good", "well", "after"]));
+    expect(await database.rows()).toMatchObject([{ payload: "bad", state: "parked" }, {}, {}, {}]);
+  });
+
+  it("O4 is told apart from a function whose broker is away, which burns nothing", async () => {
+    await database.publish("1", ["a"]);
+    await database.publish("2", ["b"]);
+    let calls = 0;
+
+    const dispatcher = database.dispatch({
+      to: async () => {
+        calls += 1;
+        if (calls <= 3) throw new Error("503");
+      },
+    });
+    await dispatcher.drain();
+
+    expect(await database.rows()).toMatchObject([
+      { state: "sent", attempts: 0 },
+      { state: "sent", attempts: 0 },
+    ]);
+  });
+});
+
 describe("a message that the broker refuses", () => {
   it("O4 is put off, then parked with its reason, and later ones of its claimant go on", async () => {
     const [bad] = await database.publish("1", ["bad", "good"]);

@@ -75,8 +75,13 @@ describe("a job of an import", () => {
     expect(pool.accounted).toMatchObject([{ end: { status: "completed", resourceId: "1" } }]);
   });
 
-  it("reports it on the worker when the end that BullMQ made cannot be recorded", async () => {
-    pool.onAccount = () => Promise.reject(down);
+  // Planted: told once and never again: the row was pending for ever.
+  it("reports it on the worker when the end that BullMQ made cannot be recorded, and records it later", async () => {
+    let tries = 0;
+    pool.onAccount = () => {
+      tries += 1;
+      return tries === 1 ? Promise.reject(down) : Promise.resolve();
+    };
     bull.work(withClaim(failing, { pool, claimant }), NEVER_AGAIN);
 
     await bull.add({ user_id: 7 }, { jobId, ...FIVE_TIMES });
@@ -86,6 +91,8 @@ describe("a job of an import", () => {
       code: "DATABASE_UNREACHABLE",
       message: expect.stringContaining(`job ${jobId} failed for good and its import could not be told`),
     });
+    await eventually(() => expect(tries).toBe(2));
+    expect(bull.errors).toHaveLength(1);
   });
 
   it("whose claim its handler gave back is refused", async () => {

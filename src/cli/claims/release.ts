@@ -1,11 +1,4 @@
-import { randomUUID } from "node:crypto";
 import type { Command } from "commander";
-import { systemClock } from "../../clock.ts";
-import { ExclaimError } from "../../errors.ts";
-import type { ClaimLookup, ClaimRef, EndAnswer, Ledger } from "../../ledger/ledger.ts";
-import type { PoolDefinition } from "../../ledger/pool-definition.ts";
-import { postgresLedger } from "../../ledger/postgres.ts";
-import { parseTableName, quoteIdentifier } from "../../ledger/quote.ts";
 import type { Cli } from "../cli.ts";
 import type { CliDeps } from "../cli-deps.ts";
 import { confirmText } from "../confirm-text.ts";
@@ -14,20 +7,15 @@ import { type OpenDatabase, withDatabase } from "../connections.ts";
 import { EXIT, UsageError } from "../exit-codes.ts";
 import { printable, writeJson, writeOut } from "../output.ts";
 import { type ListedClaim, parseScope, readClaims } from "./read-claims.ts";
+import { isNamed, type ReleasedPool, releaseClaim } from "./release-claim.ts";
 import type { ClaimName } from "./show.ts";
 
-export interface ClaimsReleaseOptions extends DatabaseFlags {
-  /** False: the pool has none, `where` and `set` tell what is free. */
-  readonly ownerColumn?: string | false;
-  readonly idColumn?: string;
+export interface ClaimsReleaseOptions extends DatabaseFlags, ReleasedPool {
   readonly scope?: string;
   readonly yes?: boolean;
   readonly force?: boolean;
   readonly json?: boolean;
 }
-
-/** How long a completed claim is ours while it is taken up again to be released. */
-const REOPENED_MS = 30_000;
 
 export function addClaimsRelease(claims: Command, cli: Cli): void {
   addDatabaseOptions(claims.command("release"))
@@ -70,13 +58,13 @@ export async function runClaimsRelease(name: ClaimName, options: ClaimsReleaseOp
     const refusal = refusalOf(listed, options);
     if (refusal !== undefined) return finish(refusal, listed);
     if (!options.force && !(await isNamed(database, listed, options))) {
-      return finish(`no row has ${listed.claimant} in ${options.ownerColumn}: is it the owner column? --force goes on`, listed);
+      return finish(unnamed(listed, options), listed);
     }
     if (!options.yes) {
       const question = `${listed.pool}: row ${listed.resourceId} of ${listed.claimant} (${listed.status}) goes back to the pool.`;
       if (!(await confirmText(question, listed.claimant, deps))) return finish("not confirmed", listed);
     }
-    return finish(await release(database, listed, options), listed);
+    return finish(await releaseClaim(database, listed, options), listed);
   });
 
   async function finish(reason: string | undefined, claim?: ListedClaim): Promise<number> {
@@ -84,8 +72,11 @@ export async function runClaimsRelease(name: ClaimName, options: ClaimsReleaseOp
     if (options.json) await writeJson(deps.stdout, { released: isReleased, reason: reason ?? null, claim: claim ?? null });
     const who = `${printable(name.claimant)} in ${printable(name.pool)}`;
     if (!isReleased) deps.stderr.write(`exclaim: ${who}: not released: ${reason}\n`);
-    else if (!options.json)
-      await writeOut(deps.stdout, `${who}: released row ${printable(claim?.resourceId ?? "of earlier")}\n`);
+    else if (!options.json) {
+      const row = claim?.resourceId ?? null;
+      const what = row === null ? "its row had been given back before" : `released row ${printable(row)}`;
+      await writeOut(deps.stdout, `${who}: ${what}\n`);
+    }
     return isReleased ? EXIT.done : EXIT.no;
   }
 }
@@ -106,67 +97,6 @@ function refusalOf({ status, leaseMs }: ListedClaim, { force }: ClaimsReleaseOpt
   return `its handler is at work, for another ${Math.ceil(leaseMs / 1_000)} s at least; --force takes the row away from it`;
 }
 
-/**
- * Whether a row of the table names the claimant as its owner. By another column the ledger would call a row free that its table gives to
- * somebody.
- */
-async function isNamed({ pool }: OpenDatabase, listed: ListedClaim, { ownerColumn }: ClaimsReleaseOptions): Promise<boolean> {
-  if (typeof ownerColumn !== "string") return true;
-  const { schema, table } = parseTableName(listed.pool);
-  const from = schema === null ? quoteIdentifier(table) : `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`;
-  try {
-    const { rowCount } = await pool.query(`select 1 from ${from} where ${quoteIdentifier(ownerColumn)}::text = $1 limit 1`, [
-      listed.claimant,
-    ]);
-    return rowCount !== 0;
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new ExclaimError("POOL_INVALID", `${listed.pool} could not be read: ${reason}`, { cause: error });
-  }
-}
-
-/** Returns why it was not released. */
-async function release(
-  { pool: database, schema }: OpenDatabase,
-  listed: ListedClaim,
-  options: ClaimsReleaseOptions,
-): Promise<string | undefined> {
-  const ledger = postgresLedger({ database, schema, clock: systemClock });
-  const pool = definitionOf(listed, options);
-  const found = await ledger.find(pool, listed.scope, listed.claimant);
-  const isAsSeen = found?.claim.token.toString() === listed.token && found.status === listed.status;
-  if (found === null || !isAsSeen) return "it has changed meanwhile; look at it again";
-  const claim = found.status === "completed" ? await reopen(ledger, pool, listed) : found.claim;
-  if (claim === undefined) return "it has changed meanwhile; look at it again";
-  const [answer = "lost"] = await ledger.release(pool, [claim], { wait: true });
-  return refusalReason(answer);
-}
-
-/** A completed claim is nobody's to release: it is taken up once more, with the next token. */
-async function reopen(
-  ledger: Ledger & ClaimLookup,
-  pool: PoolDefinition,
-  { scope, claimant }: ListedClaim,
-): Promise<ClaimRef | undefined> {
-  const requests = [{ claimant, holder: randomUUID(), messageId: "exclaim claims release", pick: null }];
-  const [answer] = await ledger.claim({ pool, scope, ttlMs: REOPENED_MS, rerun: true, requests });
-  return answer?.status === "claimed" ? answer.claim : undefined;
-}
-
-function refusalReason(answer: EndAnswer): string | undefined {
-  if (answer === "done") return undefined;
-  if (answer === "lost") return "it has changed meanwhile; look at it again";
-  if (answer === "busy") return "a transaction holds it at this moment; try again";
-  return answer.refused.message;
-}
-
-/** The columns that `set` wrote are known from the claim; what they are given is of no concern to a release. `where`: no row is free. */
-function definitionOf(listed: ListedClaim, { ownerColumn, idColumn }: ClaimsReleaseOptions): PoolDefinition {
-  return {
-    table: listed.pool,
-    where: "false",
-    ...(typeof ownerColumn === "string" ? { ownerColumn } : {}),
-    ...(idColumn === undefined ? {} : { idColumn }),
-    ...(listed.previous.length === 0 ? {} : { set: Object.fromEntries(listed.previous.map((column) => [column, null])) }),
-  };
+function unnamed({ claimant, resourceId }: ListedClaim, { ownerColumn }: ClaimsReleaseOptions): string {
+  return `row ${resourceId} does not have ${claimant} in ${ownerColumn}: is it the owner column? --force goes on`;
 }

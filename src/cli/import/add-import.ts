@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { basename } from "node:path";
 import { type Command, Option } from "commander";
 import { isImportId } from "../../ledger/import-message-id.ts";
-import type { ImportStatus, Imports } from "../../ledger/imports.ts";
+import type { Imports } from "../../ledger/imports.ts";
 import type { Cli } from "../cli.ts";
 import type { CliDeps } from "../cli-deps.ts";
 import {
@@ -14,13 +14,14 @@ import {
   type DatabaseFlags,
   wholeNumber,
 } from "../connection-flags.ts";
-import { withDatabase } from "../connections.ts";
+import { type OpenDatabase, withDatabase } from "../connections.ts";
 import { UsageError } from "../exit-codes.ts";
 import { present } from "../present.ts";
 import { addImportCancel } from "./cancel.ts";
 import { findFile, formatOf } from "./import-file.ts";
-import type { ImportFormat, ImportSettings } from "./import-settings.ts";
+import { differingSettings, type ImportFormat, type ImportSettings, readSettings } from "./import-settings.ts";
 import { addPaceOptions, importsOf } from "./imports-of.ts";
+import { latestUnfinished } from "./latest-unfinished.ts";
 import { addImportList } from "./list.ts";
 import { addImportReport } from "./report.ts";
 import { addImportResume } from "./resume.ts";
@@ -46,8 +47,11 @@ export interface ImportOptions extends DatabaseFlags, BrokerFlags {
 }
 
 const DEFAULT_ATTEMPTS = 3;
-/** An import of the same file that was not finished is looked for among so many. */
-const MAX_LOOKED_AT = 1_000;
+
+interface OpenImports {
+  readonly database: OpenDatabase;
+  readonly imports: Imports;
+}
 
 export function addImport(program: Command, cli: Cli): void {
   const command = program
@@ -62,11 +66,14 @@ export function addImport(program: Command, cli: Cli): void {
     .option("--routing-key <key>", "RabbitMQ: the routing key of --exchange")
     .option(
       "--map <column=field>",
-      "put this column, under that name, into the payload, and only what is mapped (repeatable)",
+      "put this column, under that name, into the payload, and only what is mapped (repeatable; a column alone keeps its name)",
       addMapping,
     )
     .option("--id <id>", "the import's id (default: the file's name and some random characters)")
-    .option("--resume", "go on with the import of --id, else with the latest unfinished one of this very file, else begin one")
+    .option(
+      "--resume",
+      "go on with the import of --id, else with the latest unfinished one of this very file to the same queue, else begin one",
+    )
     .addOption(new Option("--format <format>", "what the file is (default: by its extension)").choices(["csv", "ndjson"]))
     .option("--delimiter <character>", "CSV: what parts the columns (default: found out)")
     .option("--attempts <n>", "BullMQ: how often a job is tried (default: 3)", wholeNumber(1));
@@ -99,7 +106,7 @@ Exit codes:
   1               every row is with the broker or was rejected, and some were
   2               the command line is wrong
   3               a server or package is missing, or broke: the import can be resumed
-  4               cancelled, too many rejected, or a newer run is under way: it can be resumed
+  4               cancelled, too many rejected, another file than before, refused by the database, or a newer run is under way
   130, 143, 129   it was interrupted: it can be resumed
 ${BROKER_HELP}`;
 
@@ -109,7 +116,7 @@ export async function runImportCommand(file: string | undefined, options: Import
   const settings = await settingsOf(file, options, deps);
   return withDatabase(options, deps, async (database) => {
     const imports = importsOf(database);
-    const id = await idOf(settings, options, imports);
+    const id = await idOf(settings, options, { database, imports });
     return runImport({ id, settings, database, imports, flags: options, json: options.json ?? false }, deps);
   });
 }
@@ -130,20 +137,18 @@ async function settingsOf(path: string, options: ImportOptions, deps: CliDeps): 
   return { file, format: options.format ?? formatOf(file), key, broker: kind, ...attempts, ...present(given) };
 }
 
-async function idOf(settings: ImportSettings, { id, resume }: ImportOptions, imports: Imports): Promise<string> {
-  if (id !== undefined) {
-    if (!resume && (await imports.get(id)) !== null) {
-      throw new UsageError(`there is an import ${id} already: --resume goes on with it, another --id begins one`);
-    }
-    return id;
+async function idOf(settings: ImportSettings, { id, resume }: ImportOptions, open: OpenImports): Promise<string> {
+  if (id === undefined) return (resume ? await latestUnfinished(open.database, settings) : undefined) ?? newId(settings.file);
+  const found = await open.imports.get(id);
+  if (found === null) return id;
+  if (!resume) throw new UsageError(`there is an import ${id} already: --resume goes on with it, another --id begins one`);
+  const differing = differingSettings(readSettings(id, found.settings), settings);
+  if (differing.length > 0) {
+    throw new UsageError(
+      `import ${id} was begun with another ${differing.join(", another ")}: exclaim import resume ${id} goes on as it was begun, another --id begins one`,
+    );
   }
-  const latest = resume ? await latestUnfinished(settings.file, imports) : undefined;
-  return latest?.id ?? newId(settings.file);
-}
-
-async function latestUnfinished(file: string, imports: Imports): Promise<ImportStatus | undefined> {
-  const all = await imports.list({ limit: MAX_LOOKED_AT });
-  return all.find(({ source, state }) => source === file && state !== "published" && state !== "finished");
+  return id;
 }
 
 function newId(file: string): string {

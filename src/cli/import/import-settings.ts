@@ -31,12 +31,40 @@ export function storedSettings(settings: ImportSettings): Readonly<Record<string
   return { kind: KIND, ...settings };
 }
 
+/** What decides which message a row becomes, and where it goes: two runs that differ in it are no one import. With its option. */
+const DECISIVE = {
+  broker: "--broker",
+  queue: "--queue",
+  exchange: "--exchange",
+  routingKey: "--routing-key",
+  prefix: "--prefix",
+  key: "--key",
+  map: "--map",
+  format: "--format",
+  delimiter: "--delimiter",
+} as const satisfies Partial<Record<keyof ImportSettings, string>>;
+
+/** The options by which one import is not the other. The order of a mapping is of no concern. */
+export function differingSettings(one: ImportSettings, other: ImportSettings): readonly string[] {
+  const names = Object.keys(DECISIVE) as (keyof typeof DECISIVE)[];
+  return names.filter((name) => comparable(one[name]) !== comparable(other[name])).map((name) => DECISIVE[name]);
+}
+
+function comparable(setting: string | Readonly<Record<string, string>> | undefined): string | undefined {
+  return typeof setting === "object" ? JSON.stringify(Object.entries(setting).sort()) : setting;
+}
+
+/** Settings of this program, or undefined where the import was not begun by it. */
+export function ownSettings(stored: Readonly<Record<string, unknown>> | undefined): ImportSettings | undefined {
+  if (stored?.kind !== KIND) return undefined;
+  const { kind: _kind, ...settings } = stored;
+  return settings as unknown as ImportSettings;
+}
+
 /** Throws CONFIG_INVALID: the import was not begun by this program. */
 export function readSettings(id: string, stored: Readonly<Record<string, unknown>> | undefined): ImportSettings {
-  if (stored?.kind === KIND) {
-    const { kind: _kind, ...settings } = stored;
-    return settings as unknown as ImportSettings;
-  }
+  const settings = ownSettings(stored);
+  if (settings !== undefined) return settings;
   throw new ExclaimError(
     "CONFIG_INVALID",
     `import ${id} was begun by a program of its own, which alone knows how to go on: call its fanOut() with this id`,

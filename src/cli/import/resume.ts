@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import type { ImportStatus } from "../../ledger/imports.ts";
 import type { Cli } from "../cli.ts";
 import type { CliDeps } from "../cli-deps.ts";
 import {
@@ -9,13 +10,13 @@ import {
   type DatabaseFlags,
 } from "../connection-flags.ts";
 import { withDatabase } from "../connections.ts";
-import { EXIT, EXIT_CODES_HELP } from "../exit-codes.ts";
+import { EXIT_CODES_HELP } from "../exit-codes.ts";
 import { writeJson, writeOut } from "../output.ts";
 import { present } from "../present.ts";
 import { findFile } from "./import-file.ts";
 import { readSettings } from "./import-settings.ts";
 import { addPaceOptions, importsOf, unknownImport } from "./imports-of.ts";
-import { runImport } from "./run-import.ts";
+import { type ImportAnswer, runImport, tellPublished } from "./run-import.ts";
 
 export interface ImportResumeOptions extends DatabaseFlags, BrokerFlags {
   readonly maxRejected?: number;
@@ -54,21 +55,22 @@ ${BROKER_HELP}`,
     );
 }
 
-/** Goes on with an import. 0 also when there is nothing left to do. Returns and throws as `runImport`; IMPORT_UNKNOWN. */
+/** Goes on with an import. Also when there is nothing left to do, it returns and throws as `runImport`; IMPORT_UNKNOWN. */
 export async function runImportResume(
   { id, file }: ResumedImport,
   options: ImportResumeOptions,
   deps: CliDeps,
 ): Promise<number> {
+  const startedAt = performance.now();
   return withDatabase(options, deps, async (database) => {
     const imports = importsOf(database);
     const found = await imports.get(id);
     if (found === null) throw unknownImport(id);
     if (found.state === "published" || found.state === "finished") {
-      const { state: status, rows, rejected, duplicated, source } = found;
-      if (options.json) await writeJson(deps.stdout, { id, status, rows, published: 0, rejected, duplicated, file: source });
+      const durationMs = Math.round(performance.now() - startedAt);
+      if (options.json) await writeJson(deps.stdout, publishedAlready(found, durationMs));
       else await writeOut(deps.stdout, `import ${id}: every row is with the broker already\n`);
-      return EXIT.done;
+      return tellPublished(found.rejected, { id, database }, deps);
     }
     const kept = readSettings(id, found.settings);
     const { maxRejected, maxBacklog, chunk } = options;
@@ -79,4 +81,8 @@ export async function runImportResume(
     };
     return runImport({ id, settings, database, imports, flags: options, json: options.json ?? false }, deps);
   });
+}
+
+function publishedAlready({ id, rows, rejected, duplicated, source }: ImportStatus, durationMs: number): ImportAnswer {
+  return { id, status: "published", resumed: true, rows, published: 0, rejected, duplicated, file: source, durationMs };
 }

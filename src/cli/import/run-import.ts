@@ -26,7 +26,7 @@ export interface ImportJob {
 }
 
 /** What `--json` prints: how the run ended. `error` is a stable code. */
-interface ImportAnswer extends Omit<Partial<FanOutResult>, "id" | "status"> {
+export interface ImportAnswer extends Omit<Partial<FanOutResult>, "id" | "status"> {
   readonly id: string;
   readonly status: FanOutResult["status"] | "failed";
   readonly file: string;
@@ -61,7 +61,8 @@ export async function runImport(job: ImportJob, deps: CliDeps): Promise<number> 
       const code = isExclaimError(error) ? error.code : error instanceof Interrupted ? "ABORTED" : "FAILED";
       await writeJson(deps.stdout, { ...answer(), status: "failed", error: code } satisfies ImportAnswer);
     }
-    if (isBegun) deps.stderr.write(`exclaim: import ${id} did not come to its end; ${resumeHint(job)}\n`);
+    const more = isExclaimError(error, "TOO_MANY_REJECTED") ? " --max-rejected <a larger number>" : "";
+    if (isBegun) deps.stderr.write(`exclaim: import ${id} did not come to its end; ${resumeHint(job)}${more}\n`);
     throw error;
   }
 }
@@ -103,9 +104,7 @@ function tellEnd({ status, rejected }: FanOutResult, job: ImportJob, deps: CliDe
   const tell = (text: string) => deps.stderr.write(`exclaim: import ${job.id} ${text}\n`);
   switch (status) {
     case "published":
-      if (rejected === 0) return EXIT.done;
-      tell(`rejected ${count(rejected)} rows: exclaim import report ${job.id} --state rejected${schemaFlag(job)}`);
-      return EXIT.no;
+      return tellPublished(rejected, job, deps);
     case "stopped":
       tell(`stopped at the end of a chunk; ${resumeHint(job)}`);
       return interruptCode(deps.signal);
@@ -116,6 +115,14 @@ function tellEnd({ status, rejected }: FanOutResult, job: ImportJob, deps: CliDe
       tell("goes on elsewhere: a newer run of it is under way");
       return EXIT.incomplete;
   }
+}
+
+/** Tells how many rows were rejected. 0: none; 1: some. */
+export function tellPublished(rejected: number, job: Pick<ImportJob, "id" | "database">, { stderr }: CliDeps): number {
+  if (rejected === 0) return EXIT.done;
+  const report = `exclaim import report ${job.id} --state rejected${schemaFlag(job)}`;
+  stderr.write(`exclaim: import ${job.id} rejected ${count(rejected)} rows: ${report}\n`);
+  return EXIT.no;
 }
 
 function summaryOf({ id, rows, published, rejected, duplicated }: FanOutResult): string {
@@ -129,6 +136,6 @@ function resumeHint(job: ImportJob): string {
   return `go on with: exclaim import resume ${job.id}${schemaFlag(job)}`;
 }
 
-function schemaFlag({ database }: ImportJob): string {
+function schemaFlag({ database }: Pick<ImportJob, "database">): string {
   return database.schema === "exclaim" ? "" : ` --schema ${database.schema}`;
 }

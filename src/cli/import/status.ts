@@ -16,7 +16,8 @@ export interface ImportStatusOptions extends DatabaseFlags {
   readonly json?: boolean;
 }
 
-const WATCH_EVERY_MS = 500;
+/** Each look counts every row of the import. */
+const WATCH_EVERY_MS = 2_000;
 
 export function addImportStatus(imports: Command, cli: Cli): void {
   addDatabaseOptions(imports.command("status"))

@@ -4,7 +4,7 @@ import type { Cli } from "../cli.ts";
 import type { CliDeps } from "../cli-deps.ts";
 import { addBrokerOptions, addDatabaseOptions, BROKER_HELP, type DatabaseFlags, wholeNumber } from "../connection-flags.ts";
 import { type QueueFlags, withDatabase, withQueue } from "../connections.ts";
-import { EXIT, UsageError } from "../exit-codes.ts";
+import { EXIT, interruptCode, UsageError } from "../exit-codes.ts";
 import { explainError } from "../explain-error.ts";
 
 export interface OutboxDispatchOptions extends DatabaseFlags, QueueFlags {
@@ -24,7 +24,8 @@ export function addOutboxDispatch(outbox: Command, cli: Cli): void {
     .addHelpText(
       "after",
       `
-Many may run side by side. Interrupted, it ends after the batch in hand, with exit code 0.
+Many may run side by side. Interrupted, it ends after the batch in hand, with exit code 0; before --drain is done, with the
+signal's: 130, 143 or 129.
 
 Examples:
   exclaim outbox dispatch --queue mails
@@ -34,12 +35,12 @@ ${BROKER_HELP}`,
     .action((options: OutboxDispatchOptions) => cli.run(() => runOutboxDispatch(options, cli.deps)));
 }
 
-/** Sends until the signal, which is how this command is meant to end: 0. */
+/** Sends until the signal, which is how this command is meant to end: 0. With `drain` it is not: the signal's code. */
 export async function runOutboxDispatch(options: OutboxDispatchOptions, deps: CliDeps): Promise<number> {
   if ((options.queue === undefined) === (options.exchange === undefined))
     throw new UsageError("where do the messages go? --queue");
   const tell = (text: string) => deps.stderr.write(`${text}\n`);
-  await withDatabase(options, deps, ({ pool: database, schema }) =>
+  return withDatabase(options, deps, ({ pool: database, schema }) =>
     withQueue(options, deps, async ({ to, options: target, lost }) => {
       await using dispatcher = dispatchOutbox({
         database,
@@ -50,16 +51,18 @@ export async function runOutboxDispatch(options: OutboxDispatchOptions, deps: Cl
       });
       tell(`sending to ${options.queue ?? options.exchange}${options.drain ? "" : ", until it is interrupted"}`);
       const ended = aborted(AbortSignal.any([deps.signal, lost]));
-      await (options.drain ? Promise.race([dispatcher.drain(), ended]) : ended);
+      const drained = options.drain ? dispatcher.drain().then(() => true) : ended;
+      const isDrained = await Promise.race([drained, ended]);
       if (!deps.signal.aborted) lost.throwIfAborted();
+      return options.drain && !isDrained ? interruptCode(deps.signal) : EXIT.done;
     }),
   );
-  return EXIT.done;
 }
 
-function aborted(signal: AbortSignal): Promise<void> {
+/** Comes to false: it is what is raced against. */
+function aborted(signal: AbortSignal): Promise<false> {
   return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
+    if (signal.aborted) resolve(false);
+    else signal.addEventListener("abort", () => resolve(false), { once: true });
   });
 }

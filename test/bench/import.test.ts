@@ -17,7 +17,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-describe("the import benchmark's short run", () => {
+describe("the import benchmark's short run", { timeout: TIMEOUT_MS }, () => {
   it("prints one object with every figure", async () => {
     const { stdout } = await bench("--smoke", "--json");
 
