@@ -25,7 +25,6 @@ describe("the id of a row's message", () => {
     );
   });
 
-  // Planted: the digest taken of UTF-8, in which every half character is the same.
   it("F8 is no other row's, of this import or another", () => {
     fc.assert(
       fc.property(importIds, keys, importIds, keys, (importId, key, otherImport, otherKey) => {
@@ -42,6 +41,7 @@ describe("the id of a row's message", () => {
     );
   });
 
+  // Planted: the digest taken of UTF-8, in which every half character is the same.
   it.each([
     ["a-b", "c", "a", "b-c"],
     ["a", "b-c", "a-b", "c"],

@@ -74,7 +74,7 @@ describe("the imports of both ledgers under any sequence of calls", () => {
 
         expect(stored).toEqual(inMemory);
       }),
-      { numRuns: 60 },
+      { numRuns: 25 },
     );
   });
 });

@@ -38,7 +38,7 @@ describe("a run that waits for another statement of its import", () => {
     expect(await imports.get(ID)).toMatchObject({ rows: 3, pending: 2, duplicated: 1 });
   });
 
-  // Planted: rows that were rejected counted in the statement that begins the run.
+  // Planted: the rejected rows counted before the run has begun.
   it("F8 begins with the counts of what was recorded until then", async () => {
     const sql = await emptied();
     const imports = importsOver(sql);
@@ -71,7 +71,7 @@ describe("a run that waits for another statement of its import", () => {
 });
 
 describe("imports of many rows", () => {
-  // Planted: the connection given back only after the last row.
+  // Planted: a connection that is never given back.
   it("F7 report 50,000 rows in the order of their lines, and give the connection back when their reader stops", async () => {
     const sql = await emptied();
     const alone = importsOver(openConnections({ connectionString: database.url, max: 1 }));
@@ -89,7 +89,7 @@ describe("imports of many rows", () => {
     expect(await alone.get(ID)).toMatchObject({ pending: 50_000 });
   });
 
-  // Planted: the lengths of the arrays shown to the planner: 600 pages of 50,000 rows were read for each batch.
+  // Planted: the lengths of the arrays shown to the planner, which then read every row for each batch.
   it("S5 settle a batch without reading the others", async () => {
     const sql = await emptied();
     await importsOver(sql).begin(START);
