@@ -16,7 +16,6 @@ export class Course<R, V> {
   readonly #run: ImportRun;
   /** Rows of the source, from its start, that are with the broker or rejected. */
   #position: number;
-  #rowsAfter: number;
   #sent = 0;
   #published = 0;
   #rejected: number;
@@ -30,7 +29,6 @@ export class Course<R, V> {
     this.#plan = plan;
     this.#run = run;
     this.#position = run.position;
-    this.#rowsAfter = run.position;
     this.#rejected = run.rejected;
     this.#duplicated = run.duplicated;
   }
@@ -44,21 +42,16 @@ export class Course<R, V> {
    * Records a chunk, while the one before it may still be on its way to the broker.
    * After: its rows that are to be published. `cancelled`, `superseded`: nothing was recorded, and this run is over.
    */
-  async record(chunk: RowChunk): Promise<readonly ReadRow[] | "cancelled" | "superseded"> {
+  async record(chunk: Omit<RowChunk, "rowsAfter">): Promise<readonly ReadRow[] | "cancelled" | "superseded"> {
     const { id, runs } = this.#plan;
     const refused = this.#refused;
-    const { rowsAfter } = chunk;
     const rows = chunk.rows.map(({ row }) => row);
     const rejects = [...refused, ...chunk.rejects];
     const position = this.#position;
-    const answer = await untilReached(
-      () => runs.record({ id, run: this.#run.run, position, rowsAfter, rows, rejects }),
-      this.#plan,
-    );
+    const answer = await untilReached(() => runs.record({ id, run: this.#run.run, position, rows, rejects }), this.#plan);
     if (answer.status !== "recorded") return answer.status;
     // What was refused meanwhile, of the chunk before, is told with the next one.
     this.#refused = this.#refused.slice(refused.length);
-    this.#rowsAfter = rowsAfter;
     this.#firstReject ??= chunk.rejects[chunk.knownRejects];
     this.#rejected += chunk.rejects.length - chunk.knownRejects;
     this.#duplicated += answer.rows.slice(chunk.knownRows).filter((row) => row === "duplicated").length;
@@ -67,7 +60,7 @@ export class Course<R, V> {
 
   /** Nothing to record: tells that the run is alive, how far it has come, and hears whether it was cancelled. */
   async beat(): Promise<"cancelled" | "superseded" | undefined> {
-    const answer = await this.record({ ...NO_ROWS, rowsAfter: this.#rowsAfter });
+    const answer = await this.record(NO_ROWS);
     return typeof answer === "string" ? answer : undefined;
   }
 

@@ -124,8 +124,6 @@ export interface ImportChunk {
   readonly run: bigint;
   /** Rows of the source, from its start, that are with the broker or rejected and recorded as such. */
   readonly position: number;
-  /** Rows of the source, from its start, once this chunk is recorded. */
-  readonly rowsAfter: number;
   readonly rows: readonly ImportedRow[];
   readonly rejects: readonly ImportReject[];
 }

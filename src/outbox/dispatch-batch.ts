@@ -1,6 +1,7 @@
 import { ExclaimError } from "../errors.ts";
 import type { Query } from "../ledger/database.ts";
 import { isRecoverable } from "../ledger/database-errors.ts";
+import { escapedText } from "../ledger/escaped-text.ts";
 import { giveBack, type Statements } from "../ledger/run-statement.ts";
 import type { DispatcherSettings } from "./dispatcher-settings.ts";
 import type { OutboxRoute } from "./outbox-routes.ts";
@@ -102,14 +103,10 @@ function refusedRow({ maxAttempts, random }: DispatcherSettings, route: OutboxRo
     id,
     attempt,
     delayMs,
-    reason: inAscii(error.message).slice(0, MAX_REASON_LENGTH),
+    // A reason that the database cannot hold would have its whole batch sent for ever.
+    reason: escapedText(error.message).slice(0, MAX_REASON_LENGTH),
     error: new ExclaimError("MESSAGE_REFUSED", `${what}, ${next}: ${error.message}`, { cause: error }),
   };
-}
-
-/** In the characters that every encoding has: a reason that the database cannot hold would have its whole batch sent for ever. */
-function inAscii(text: string): string {
-  return text.replace(/[^\t\n\r -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 function partitionOf(row: unknown): number {

@@ -103,7 +103,7 @@ async function play(imports: EveryImports, script: Script): Promise<unknown[]> {
 
 function take(imports: EveryImports, step: Exclude<Script[number], { act: "begin" }>, runOf: (back: number) => bigint) {
   const keyOf = (line: number): string => KEYS[line - 1] ?? "";
-  const base = { id: ID, position: 0, rowsAfter: 0 };
+  const base = { id: ID, position: 0 };
   switch (step.act) {
     case "record": {
       const valid = step.lines.filter((line) => !step.invalid.includes(line));

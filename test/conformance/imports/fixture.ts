@@ -39,7 +39,7 @@ export function refused(key: string, line: number): ImportReject {
 }
 
 export function chunkOf({ run }: ImportRun, rows: ImportChunk["rows"] = [], rejects: ImportChunk["rejects"] = []): ImportChunk {
-  return { id: ID, run, position: 0, rowsAfter: rows.length + rejects.length, rows, rejects };
+  return { id: ID, run, position: 0, rows, rejects };
 }
 
 export function endOf({ run }: ImportRun) {
