@@ -9,12 +9,12 @@
  * A program that people run to see numbers; nothing is asserted here but that rows arrive. Redis is started by the program, PostgreSQL
  * too, unless DATABASE_URL names one; one that is started does not wait for its disk (fsync is off).
  */
-import { environment, printEnvironment } from "./import/environment.ts";
+import { environment, printEnvironment } from "./environment.ts";
 import { importUnderKills } from "./import/kills.ts";
 import { measureImport } from "./import/measure.ts";
 import { resolveOptions } from "./import/options.ts";
 import { printImport, printKills } from "./import/print.ts";
-import { Stage } from "./locks/stage.ts";
+import { Stage } from "./stage.ts";
 
 const options = resolveOptions(process.argv.slice(2));
 const stage = new Stage();
@@ -24,7 +24,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 }
 
 try {
-  say(printEnvironment(environment()));
+  say(printEnvironment(environment(["bullmq", "csv-parse", "ioredis", "pg"])));
   if (options.kills) {
     const report = await importUnderKills(stage, options.rows);
     say(printKills(report));

@@ -7,17 +7,18 @@
  * killed; PostgreSQL too, unless DATABASE_URL names one. How each package is used stands at the top of each part in `locks/`.
  * `--smoke` only shows that everything runs; `--json` prints one object with the same data.
  */
-import { environment, printEnvironment } from "./locks/environment.ts";
+import { environment, printEnvironment } from "./environment.ts";
 import { measureLosses } from "./locks/losses.ts";
 import { type Part, resolveOptions } from "./locks/options.ts";
 import { measurePauses } from "./locks/pauses.ts";
 import { printLosses, printPauses, printSpacing, printSplitVote, printThroughput } from "./locks/print.ts";
 import { measureSpacing } from "./locks/spacing.ts";
 import { measureSplitVote } from "./locks/split-vote.ts";
-import { Stage } from "./locks/stage.ts";
 import { measureThroughput } from "./locks/throughput.ts";
+import { Stage } from "./stage.ts";
 
 const options = resolveOptions(process.argv.slice(2));
+const surroundings = environment(["redlock-4", "redlock-5", "redis-semaphore", "ioredis", "pg"]);
 let stage = new Stage();
 
 // The packages under test have rejections that nobody can catch: they must not end the program, nor go unseen.
@@ -28,8 +29,8 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(signal, () => void stage.end().finally(() => process.exit(130)));
 }
 
-const report: Record<string, unknown> = { smoke: options.smoke, environment: environment() };
-say(printEnvironment(environment()));
+const report: Record<string, unknown> = { smoke: options.smoke, environment: surroundings };
+say(printEnvironment(surroundings));
 say("Machines and moments differ: compare the numbers of one run, not those of two.");
 
 await part("throughput", async () => measureThroughput(stage, options.throughput), printThroughput);

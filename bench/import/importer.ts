@@ -4,7 +4,7 @@ import { parse } from "csv-parse";
 import { csvRows, fanOut } from "exclaim/fanout";
 import { Redis } from "ioredis";
 import pg from "pg";
-import { serve } from "../locks/child.ts";
+import { serve } from "../child.ts";
 import { type SliceReport, Slices } from "./slices.ts";
 
 export const CHUNK_SIZE = 200;

@@ -6,7 +6,7 @@ import { Queue } from "bullmq";
 import { systemClock } from "../../src/clock.ts";
 import { migrate } from "../../src/ledger/migrate.ts";
 import { postgresImports } from "../../src/ledger/postgres-imports.ts";
-import type { Stage } from "../locks/stage.ts";
+import type { Stage } from "../stage.ts";
 import { writeCsv } from "./write-csv.ts";
 
 const KILLS = 5;

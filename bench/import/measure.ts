@@ -1,7 +1,7 @@
 import { systemClock } from "../../src/clock.ts";
 import { migrate } from "../../src/ledger/migrate.ts";
-import { Child } from "../locks/child.ts";
-import type { Stage } from "../locks/stage.ts";
+import { Child } from "../child.ts";
+import type { Stage } from "../stage.ts";
 import { CHUNK_SIZE, type ImporterCalls } from "./importer.ts";
 import type { SliceReport } from "./slices.ts";
 import { writeCsv } from "./write-csv.ts";
@@ -40,7 +40,7 @@ export async function measureImport(stage: Stage, rows: number): Promise<ImportD
   const redisUrl = redis?.url ?? "";
   const [admin] = await stage.connect([redisUrl], {});
   const begin = async (by: "hand" | "exclaim"): Promise<Importer> => {
-    const child = Child.start<ImporterCalls>(stage, "../import/importer.ts");
+    const child = Child.start<ImporterCalls>(stage, "import/importer.ts");
     await child.ask("begin", { by, file, redisUrl, databaseUrl, schema, queue: `by-${by}`, id: "bench" });
     return { child, slices: [] };
   };

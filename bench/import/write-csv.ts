@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import type { Stage } from "../locks/stage.ts";
+import type { Stage } from "../stage.ts";
 
 const ROWS_A_WRITE = 1_000;
 

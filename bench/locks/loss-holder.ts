@@ -1,7 +1,7 @@
 /** The process of one package under test; `losses.ts` starts it. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Redis } from "ioredis";
-import { serve } from "./child.ts";
+import { serve } from "../child.ts";
 import { CONNECTIONS, connect, disconnect } from "./connections.ts";
 import type { Hold, Lock } from "./contender.ts";
 import { type LossCalls, type LossKind, TELLING } from "./loss-calls.ts";

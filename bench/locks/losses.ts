@@ -6,7 +6,8 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import type { ServerProcess } from "../../test/support/server-process.ts";
-import { Child, type Condition } from "./child.ts";
+import { Child, type Condition } from "../child.ts";
+import type { Stage } from "../stage.ts";
 import { type ConnectionKind, connect, disconnect } from "./connections.ts";
 import type { Contender } from "./contender.ts";
 import { redlock4 } from "./contenders/redlock-4.ts";
@@ -14,7 +15,6 @@ import { type Doomed, inflictLoss, type Loss } from "./inflict-loss.ts";
 import { LOSSES, type LossCalls, type LossKind, TELLING } from "./loss-calls.ts";
 import { monotonicMs } from "./monotonic.ts";
 import type { LossSizes } from "./options.ts";
-import type { Stage } from "./stage.ts";
 
 /** How one loss was told of; null: not at all while it was watched. */
 export interface LossSeen {
@@ -62,7 +62,7 @@ export async function measureLosses(stage: Stage, sizes: LossSizes): Promise<Los
   const rows = { limited: [] as LossRow[], plain: [] as LossRow[] };
   for (const connections of sizes.connections) {
     const holders = [1, NODES].flatMap((nodes) =>
-      TELLING.map((contender) => startHolder(contender, nodes, Child.start<LossCalls>(stage, "loss-holder.ts"))),
+      TELLING.map((contender) => startHolder(contender, nodes, Child.start<LossCalls>(stage, "locks/loss-holder.ts"))),
     );
     let played = 0;
     for (let tries = 1; played < sizes.rounds; tries += 1) {

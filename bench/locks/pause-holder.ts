@@ -1,6 +1,6 @@
 /** The process that gets paused; `pauses.ts` starts one for each way of using a lock. */
 import { setTimeout as delay } from "node:timers/promises";
-import { serve } from "./child.ts";
+import { serve } from "../child.ts";
 import { monotonicMs } from "./monotonic.ts";
 import type { PauseCalls } from "./pause-calls.ts";
 import { PAUSE_USES, type PausedHold } from "./pause-uses.ts";

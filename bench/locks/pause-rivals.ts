@@ -2,8 +2,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { createExclaim } from "exclaim";
 import type { Redis } from "ioredis";
 import pg from "pg";
+import type { Stage } from "../stage.ts";
 import { monotonicMs } from "./monotonic.ts";
-import type { Stage } from "./stage.ts";
 
 /** Longer than any cycle. */
 const RIVAL_TTL_MS = 10_000;

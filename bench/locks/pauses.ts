@@ -9,13 +9,13 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { createExclaim } from "exclaim";
 import type pg from "pg";
-import { Child } from "./child.ts";
+import { Child } from "../child.ts";
+import type { Stage } from "../stage.ts";
 import { CONNECTIONS } from "./connections.ts";
 import type { PauseSizes } from "./options.ts";
 import type { PauseCalls } from "./pause-calls.ts";
 import { claimRivals, type Rivals, redisRivals } from "./pause-rivals.ts";
 import { PAUSE_USES, type PauseUse } from "./pause-uses.ts";
-import type { Stage } from "./stage.ts";
 
 /** A transaction takes longer than a look at a variable. */
 const FENCED_STEPS = 4;
@@ -55,7 +55,7 @@ export async function measurePauses(stage: Stage, sizes: PauseSizes): Promise<Pa
 
 async function measureUse(stage: Stage, use: PauseUse, schema: Schema, sizes: PauseSizes): Promise<PauseRow> {
   const { ttlMs, pauses, keys } = sizes;
-  const child = Child.start<PauseCalls>(stage, "pause-holder.ts");
+  const child = Child.start<PauseCalls>(stage, "locks/pause-holder.ts");
   const [server] = use.redisKey === undefined ? [] : await stage.startRedis(1);
   const redisUrl = server?.url ?? "";
   const stepMs = use.redisKey === undefined ? FENCED_STEPS * sizes.stepMs : sizes.stepMs;

@@ -1,10 +1,10 @@
+import type { Spread } from "../statistics.ts";
+import { signed, table, whole } from "../table.ts";
 import { LOSSES } from "./loss-calls.ts";
 import type { LossReport, LossRow, LossSeen } from "./losses.ts";
 import type { PauseReport } from "./pauses.ts";
 import type { SpacingReport } from "./spacing.ts";
 import type { SplitVoteReport } from "./split-vote.ts";
-import type { Spread } from "./statistics.ts";
-import { signed, table, whole } from "./table.ts";
 import type { ThroughputReport } from "./throughput.ts";
 
 export function printThroughput({ rounds, roundMs, rows }: ThroughputReport): string {

@@ -8,11 +8,11 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { createExclaim } from "exclaim";
 import pg from "pg";
+import type { Stage } from "../stage.ts";
+import { type Spread, spreadOf } from "../statistics.ts";
 import { CONNECTIONS } from "./connections.ts";
 import { openRedlock4, type Redlock4Options } from "./contenders/redlock-4.ts";
 import type { SpacingSizes } from "./options.ts";
-import type { Stage } from "./stage.ts";
-import { type Spread, spreadOf } from "./statistics.ts";
 
 const WORKERS_PER_INSTANCE = 2;
 const WORK_FRACTIONS = [0.2, 1.5];

@@ -7,6 +7,8 @@
  * the lock or given up.
  */
 
+import type { Stage } from "../stage.ts";
+import { type Spread, spreadOf } from "../statistics.ts";
 import { CONNECTIONS } from "./connections.ts";
 import type { Contender, Lock } from "./contender.ts";
 import { exclaimLock } from "./contenders/exclaim.ts";
@@ -15,8 +17,6 @@ import { redlock4 } from "./contenders/redlock-4.ts";
 import { redlock5Acquire } from "./contenders/redlock-5.ts";
 import { startDelayProxy } from "./delay-proxy.ts";
 import type { SplitVoteSizes } from "./options.ts";
-import type { Stage } from "./stage.ts";
-import { type Spread, spreadOf } from "./statistics.ts";
 
 const CONTENDERS: readonly Contender[] = [exclaimLock, redlock4, redlock5Acquire, redisSemaphore];
 

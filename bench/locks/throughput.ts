@@ -5,6 +5,9 @@
  * the same way, and a key a worker. `raw` is the floor; `exclaim back-end`, `redlock 4` and `redlock 5 acquire` neither renew nor
  * watch over the lock; `exclaim.lock`, `redlock 5 using` and `redis-semaphore` do.
  */
+
+import type { Stage } from "../stage.ts";
+import { type Spread, spreadOf } from "../statistics.ts";
 import type { Contender, Lock } from "./contender.ts";
 import { exclaimBackend, exclaimLock } from "./contenders/exclaim.ts";
 import { raw } from "./contenders/raw.ts";
@@ -12,8 +15,6 @@ import { redisSemaphore } from "./contenders/redis-semaphore.ts";
 import { redlock4 } from "./contenders/redlock-4.ts";
 import { redlock5Acquire, redlock5Using } from "./contenders/redlock-5.ts";
 import type { ThroughputSizes } from "./options.ts";
-import type { Stage } from "./stage.ts";
-import { type Spread, spreadOf } from "./statistics.ts";
 
 const CONTENDERS: readonly Contender[] = [
   raw,

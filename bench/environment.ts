@@ -11,17 +11,15 @@ export interface Environment {
   readonly packages: Readonly<Record<string, string>>;
 }
 
-const PACKAGES = ["redlock-4", "redlock-5", "redis-semaphore", "ioredis", "pg"];
-
-export function environment(): Environment {
-  const own = versionIn("../../package.json");
-  const others = PACKAGES.map((name) => [name, versionIn(`../../node_modules/${name}/package.json`)] as const);
+/** `packages`: as they are named in node_modules. */
+export function environment(packages: readonly string[]): Environment {
+  const others = packages.map((name) => [name, versionIn(`../node_modules/${name}/package.json`)] as const);
   return {
     node: process.version,
     cores: availableParallelism(),
     processor: cpus()[0]?.model ?? "unknown",
     load: loadavg()[0] ?? Number.NaN,
-    packages: Object.fromEntries([["exclaim", own], ...others]),
+    packages: Object.fromEntries([["exclaim", versionIn("../package.json")], ...others]),
   };
 }
 
@@ -32,7 +30,7 @@ function versionIn(path: string): string {
 
 export function printEnvironment({ node, cores, processor, load, packages }: Environment): string {
   const versions = Object.entries(packages).map(
-    ([name, version]) => `${name.replace(/-[45]$/, "")} ${version.replace(/^v/, "")}`,
+    ([name, version]) => `${name.replace(/-[0-9]$/, "")} ${version.replace(/^v/, "")}`,
   );
   return `${versions.join(", ")}; Node ${node}, ${cores} cores (${processor}), load ${load.toFixed(1)} before it began`;
 }

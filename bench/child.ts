@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { fileURLToPath } from "node:url";
-import { freezeTree, thawTree } from "../../test/support/process-tree.ts";
-import { Watchdog } from "../../test/support/watchdog.ts";
+import { freezeTree, thawTree } from "../test/support/process-tree.ts";
+import { Watchdog } from "../test/support/watchdog.ts";
 import type { Stage } from "./stage.ts";
 
 /** What a child can be asked, and what it answers. */
