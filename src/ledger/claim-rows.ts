@@ -1,12 +1,7 @@
-import type { OpenPool } from "./open-pool.ts";
-import type { Column } from "./read-table.ts";
+import { type ClaimShape, claimPieces, MAX_CLAIM_BATCH } from "./claim-pieces.ts";
 import { stableText } from "./stable-text.ts";
 
-/** What decides the text of a claim statement; equal shapes share one text. */
-export interface ClaimShape {
-  readonly schema: string;
-  readonly pool: OpenPool;
-  readonly scope: readonly Column[];
+export interface AnyClaimShape extends ClaimShape {
   /** The requests name the rows they want. */
   readonly picks: boolean;
   /**
@@ -18,12 +13,6 @@ export interface ClaimShape {
 
 /** The unique index that refuses a row which is already somebody's. */
 export const RESOURCE_INDEX = "claims_resource";
-
-/**
- * Claims in one statement. Stands in the statement as a second LIMIT, which changes nothing but what the planner expects: of a
- * computed limit it assumes a tenth of the pool, and then reads the whole table to find the few rows it has just chosen.
- */
-export const MAX_CLAIM_BATCH = 200;
 
 /** Columns before the user's own in each row of the answer. */
 export const ANSWER_COLUMNS = [
@@ -65,43 +54,25 @@ const FIRST_SCOPE_PARAMETER = 8;
  * statement waits for another: it waits for no record that was there before, and all add in the order of their claimants, so that
  * nobody waits in a ring.
  */
-export function claimSql(shape: ClaimShape): string {
+export function claimSql(shape: AnyClaimShape): string {
   const { pool } = shape;
   const schema = shape.schema;
   const claims = `${schema}.claims`;
   const id = pool.id;
-  const claimant = pool.owner === null ? "i.claimant" : stableText(schema, pool.owner, `i.claimant::${pool.owner.type}`);
-  const scopeValues = shape.scope.map((column, index) => ({
-    column,
-    value: `$${FIRST_SCOPE_PARAMETER + index}::${column.type}`,
-  }));
-  const scopeText =
-    scopeValues.length === 0
-      ? `'{}'`
-      : `jsonb_build_object(${scopeValues.map(({ column, value }) => `${text(column.name)}, ${stableText(schema, column, value)}`).join(", ")})::text`;
-  const inScope = scopeValues.map(({ column, value }) => ` and ${column.sql} = ${value}`).join("");
+  const pieces = claimPieces(shape, FIRST_SCOPE_PARAMETER);
+  const { inScope, previous, writes, written, stillFree, idText } = pieces;
   const unclaimed = shape.guarded
     ? ` and not exists (select 1 from ${claims} g where g.pool = $1 and g.resource_id = ${idText(pool.table)})`
     : "";
   const free = `${pool.free}${inScope}${unclaimed}`;
-  const previous =
-    pool.set.length === 0
-      ? "null::jsonb"
-      : `jsonb_build_object(${pool.set.map(({ column }) => `${text(column.name)}, ${stableText(schema, column)}`).join(", ")})`;
   const ownRow = pool.owner === null ? "r.found" : `r.owner is not distinct from l.claimant`;
-  const writes = [
-    ...(pool.owner === null ? [] : [`${pool.owner.sql} = i.claimant::${pool.owner.type}`]),
-    ...pool.set.map(({ column, literal }) => `${column.sql} = ${literal}`),
-  ].join(", ");
-  const written = pool.owner === null ? "true" : `${stableText(schema, pool.owner, `t.${pool.owner.sql}`)} = i.claimant`;
-  const stillFree = pool.owner === null ? "" : ` and t.${pool.owner.sql} is null`;
 
   return `
 with input as materialized (
-  select i.ord, ${claimant} as claimant, i.holder, i.message_id, ${stableText(schema, id, `i.pick::${id.type}`)} as pick
+  select i.ord, ${pieces.claimant("i.claimant")} as claimant, i.holder, i.message_id, ${stableText(schema, id, `i.pick::${id.type}`)} as pick
   from unnest($2::text[], $3::text[], $4::text[], $7::text[]) with ordinality as i (claimant, holder, message_id, pick, ord)
 ),
-scope as materialized (select ${scopeText} as scope),
+scope as materialized (select ${pieces.scope} as scope),
 member as materialized (
   select distinct on (i.claimant) i.*, s.scope from input i, scope s order by i.claimant, i.ord
 ),
@@ -249,12 +220,4 @@ from answers a left join (
   select r.claimant, t.* from resumed r join ${pool.table} t on t.${id.sql} = r.resource_id::${id.type}
 ) u on u."exclaim claimant" = a.claimant and a.status = 'claimed'
 order by a.ord`;
-
-  function idText(table?: string): string {
-    return stableText(schema, id, table === undefined ? id.sql : `${table}.${id.sql}`);
-  }
-
-  function text(value: string): string {
-    return `'${value.replaceAll("'", "''")}'`;
-  }
 }

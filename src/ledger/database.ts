@@ -27,6 +27,8 @@ export interface Connection {
 
 export interface Query {
   readonly text: string;
+  /** Under which the connection keeps it parsed and planned. */
+  readonly name?: string;
   readonly values?: unknown[];
   readonly rowMode?: "array";
   /** The client's own time limit in ms: a frozen server answers nothing at all. */

@@ -3,7 +3,7 @@ import type { QueryAnswer } from "./database.ts";
 import { databaseError, databaseFault } from "./database-errors.ts";
 import type { ColumnValue, PoolDefinition } from "./pool-definition.ts";
 import { parseTableName, quoteIdentifier, quoteLiteral } from "./quote.ts";
-import { type Column, type FoundTable, readTable } from "./read-table.ts";
+import { type Column, type FoundTable, readTable, type TableIndex } from "./read-table.ts";
 import type { Statements } from "./run-statement.ts";
 
 /** A pool definition that was checked against the catalog: every name quoted, every type known. */
@@ -21,6 +21,7 @@ export interface OpenPool {
   readonly set: readonly { readonly column: Column; readonly literal: string }[];
   /** `order by ...` or empty. */
   readonly orderBy: string;
+  readonly indexes: readonly TableIndex[];
 }
 
 /**
@@ -65,6 +66,7 @@ export async function openPool(database: Statements, definition: PoolDefinition)
     free: freeCondition(definition, owner, column),
     set,
     orderBy: orderClause(definition, table, column),
+    indexes: found.indexes,
   };
   await probe(database, definition, pool);
   return pool;

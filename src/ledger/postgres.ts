@@ -1,34 +1,21 @@
 import type { Clock } from "../clock.ts";
 import { isExclaimError } from "../errors.ts";
-import { claimAnswers } from "./claim-answers.ts";
+import { ClaimBatches } from "./claim-batch.ts";
 import { claimFence } from "./claim-fence.ts";
-import { type ClaimShape, claimSql, RESOURCE_INDEX } from "./claim-rows.ts";
-import { completeClaimsSql } from "./complete-claims.ts";
-import type { Database, QueryAnswer } from "./database.ts";
-import { brokenConstraint, databaseError, databaseFault } from "./database-errors.ts";
-import { failClaimsSql } from "./fail-claims.ts";
+import type { Database } from "./database.ts";
+import { databaseError, databaseFault } from "./database-errors.ts";
+import { endTexts } from "./end-texts.ts";
 import { fencedTransaction } from "./fenced-transaction.ts";
 import { findClaim } from "./find-claim.ts";
 import { inHalves } from "./in-halves.ts";
-import type {
-  ClaimAnswer,
-  ClaimBatch,
-  ClaimLookup,
-  ClaimRef,
-  ClaimRequest,
-  EndAnswer,
-  FencedTransactions,
-  Ledger,
-} from "./ledger.ts";
+import type { ClaimAnswer, ClaimBatch, ClaimLookup, ClaimRef, EndAnswer, FencedTransactions, Ledger } from "./ledger.ts";
 import { missingObject } from "./missing-object.ts";
 import { type OpenPool, openPool } from "./open-pool.ts";
 import { type OpenScope, openScope } from "./open-scope.ts";
 import { outboxBell } from "./outbox-bell.ts";
 import type { PoolDefinition } from "./pool-definition.ts";
 import { quoteIdentifier } from "./quote.ts";
-import { refusedClaim } from "./refused-claim.ts";
-import { releaseClaimsSql } from "./release-claims.ts";
-import { renewClaimsSql } from "./renew-claims.ts";
+import type { RepeatedText } from "./repeated-text.ts";
 import { statements } from "./run-statement.ts";
 import { runTransient } from "./run-transient.ts";
 
@@ -54,25 +41,26 @@ export function postgresLedger(options: PostgresLedgerOptions): Ledger & FencedT
   const schema = quoteIdentifier(options.schema);
   const ring = outboxBell(server, options.clock, options.schema);
   const opened = new WeakMap<PoolDefinition, Promise<OpenPool>>();
-  const claimTexts = new WeakMap<OpenPool, Map<string, string>>();
+  const claiming = new ClaimBatches({ server, schema, onInconsistent: options.onInconsistent });
+  const texts = endTexts(schema);
 
   return {
     claim,
     complete: (completions, options) =>
-      end(completions, completeClaimsSql(schema, options?.wait ?? false), (members) => [
+      end(completions, texts.complete(options?.wait), (members) => [
         ...refColumns(members.map((member) => member.claim)),
         members.map((member) => member.result ?? null),
       ]),
-    fail: (claims, options) => end(claims, failClaimsSql(schema, options?.wait ?? false), refColumns),
+    fail: (claims, options) => end(claims, texts.fail(options?.wait), refColumns),
     async release(pool, claims, options) {
       const open = await openOnce(pool);
       try {
-        return await end(claims, releaseClaimsSql(schema, open, options?.wait ?? false), refColumns);
+        return await end(claims, texts.release(open, options?.wait), refColumns);
       } catch (error) {
         throw await blame(error, pool);
       }
     },
-    renew: (claims, ttlMs) => end(claims, renewClaimsSql(schema), (members) => [...refColumns(members), ttlMs]),
+    renew: (claims, ttlMs) => end(claims, texts.renew, (members) => [...refColumns(members), ttlMs]),
     transact: (claim, work, completion) =>
       fencedTransaction(
         {
@@ -96,59 +84,10 @@ export function postgresLedger(options: PostgresLedgerOptions): Ledger & FencedT
     const pool = await openOnce(batch.pool);
     const scope = openScope(batch.pool, pool, batch.scope);
     try {
-      // Rows are chosen by id or not at all: a batch that mixes both is two statements.
-      const picked = [...(await attempt(batch.requests.filter(isPick), false))];
-      const others = [
-        ...(await attempt(
-          batch.requests.filter((request) => !isPick(request)),
-          false,
-        )),
-      ];
-      return batch.requests.flatMap((request) => (isPick(request) ? picked : others).splice(0, 1));
+      return await claiming.run(pool, scope, batch);
     } catch (error) {
       throw await blame(error, batch.pool, scope);
     }
-
-    async function attempt(requests: readonly ClaimRequest[], guarded: boolean): Promise<readonly ClaimAnswer[]> {
-      const [first] = requests;
-      if (first === undefined) return [];
-      const values = [
-        pool.name,
-        requests.map((request) => request.claimant),
-        requests.map((request) => request.holder),
-        requests.map((request) => request.messageId),
-        batch.ttlMs,
-        batch.rerun,
-        requests.map((request) => request.pick),
-        ...scope.values,
-      ];
-      let answer: QueryAnswer;
-      try {
-        const text = claimText({ schema, pool, scope: scope.columns, picks: isPick(first), guarded });
-        answer = await runTransient(server, { text, values, rowMode: "array" });
-      } catch (error) {
-        if (databaseFault(error) !== "member") throw databaseError(error, "claiming failed");
-        if (!guarded && brokenConstraint(error) === RESOURCE_INDEX) {
-          options.onInconsistent?.({ pool: pool.name, resourceId: conflictingResource(error) });
-          return attempt(requests, true);
-        }
-        if (requests.length === 1) {
-          return [{ status: "refused", error: await refusedClaim(server, pool, scope, first, error) }];
-        }
-        return inHalves(requests, (half) => attempt(half, guarded));
-      }
-      return claimAnswers(pool.name, requests.length, answer);
-    }
-  }
-
-  /** Kept by the pool as it was opened: definitions of one table differ in more than their conditions. */
-  function claimText(shape: ClaimShape): string {
-    const texts = claimTexts.get(shape.pool) ?? new Map<string, string>();
-    claimTexts.set(shape.pool, texts);
-    const key = JSON.stringify([shape.scope.map((column) => column.name), shape.picks, shape.guarded]);
-    const text = texts.get(key) ?? claimSql(shape);
-    texts.set(key, text);
-    return text;
   }
 
   /** What misses something in the database may miss a part of the pool, changed since it was checked: it is checked anew then. */
@@ -161,13 +100,13 @@ export function postgresLedger(options: PostgresLedgerOptions): Ledger & FencedT
   /** Runs a statement that ends or renews claims. */
   async function end<Member>(
     members: readonly Member[],
-    text: string,
+    text: RepeatedText,
     values: (members: readonly Member[]) => unknown[],
   ): Promise<readonly EndAnswer[]> {
     if (members.length === 0) return [];
     try {
-      const { rows } = await runTransient(server, { text, values: values(members) });
-      return rows.map((row) => (row as { answer: "done" | "lost" | "busy" }).answer);
+      const { rows } = await runTransient(server, { ...text, values: values(members), rowMode: "array" });
+      return rows.map((row) => (row as ["done" | "lost" | "busy"])[0]);
     } catch (error) {
       const wrapped = databaseError(error, "ending or renewing claims failed");
       if (databaseFault(error) !== "member") throw wrapped;
@@ -187,10 +126,6 @@ export function postgresLedger(options: PostgresLedgerOptions): Ledger & FencedT
   }
 }
 
-function isPick(request: ClaimRequest): boolean {
-  return request.pick !== null;
-}
-
 function refColumns(claims: readonly ClaimRef[]): unknown[] {
   return [
     claims.map((claim) => claim.pool),
@@ -199,10 +134,4 @@ function refColumns(claims: readonly ClaimRef[]): unknown[] {
     claims.map((claim) => claim.token.toString()),
     claims.map((claim) => claim.resourceId),
   ];
-}
-
-/** Source: PostgreSQL's detail text, `Key (pool, resource_id)=(public.voucher_item, 12) already exists.`, in any language. */
-function conflictingResource(error: unknown): string {
-  const detail = typeof error === "object" && error !== null && "detail" in error ? String(error.detail) : "";
-  return /=\(.*?, (.*)\)/.exec(detail)?.[1] ?? "unknown";
 }

@@ -33,6 +33,15 @@ export interface FoundTable {
   readonly columns: readonly Column[];
   /** Key columns of unique indexes; the primary key first. `alone`: the column is the whole key. */
   readonly uniqueColumns: readonly { readonly name: string; readonly primary: boolean; readonly alone: boolean }[];
+  /** Indexes that can be read in order. */
+  readonly indexes: readonly TableIndex[];
+}
+
+export interface TableIndex {
+  /** The columns of its key, in order; null for an expression. */
+  readonly columns: readonly (string | null)[];
+  /** Of a partial index, as the server writes it. */
+  readonly predicate: string | null;
 }
 
 /**
@@ -60,7 +69,13 @@ select n.nspname as schema, c.relname as "table", c.relkind as kind, c.relkind =
     from pg_index i join pg_attribute a on a.attrelid = c.oid and a.attnum = any ((i.indkey::int2[])[0:i.indnkeyatts - 1])
     where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indimmediate
       and i.indpred is null and i.indexprs is null
-      and (i.indnkeyatts = 1 or c.relkind = 'p' or i.indisprimary)) as "uniqueColumns"
+      and (i.indnkeyatts = 1 or c.relkind = 'p' or i.indisprimary)) as "uniqueColumns",
+  (select coalesce(json_agg(json_build_object('predicate', pg_get_expr(i.indpred, i.indrelid), 'columns', array(
+        select a.attname from generate_series(0, i.indnkeyatts - 1) k (n)
+        left join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[k.n] and a.attnum > 0 order by k.n))
+      order by i.indexrelid), '[]')
+    from pg_index i join pg_class x on x.oid = i.indexrelid join pg_am m on m.oid = x.relam and m.amname = 'btree'
+    where i.indrelid = c.oid and i.indisvalid) as indexes
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relname = $1 and case when $2::text is null then pg_table_is_visible(c.oid) else n.nspname = $2 end
   and c.relkind in ('r', 'p', 'v', 'm', 'f')`;

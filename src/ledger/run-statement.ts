@@ -1,6 +1,7 @@
 import type { Clock } from "../clock.ts";
 import type { Connection, Database, Query, QueryAnswer } from "./database.ts";
 import { isRecoverable } from "./database-errors.ts";
+import { KeptPlans } from "./kept-plans.ts";
 
 /** The user's pool of connections, with time limits of our own. */
 export interface Statements {
@@ -17,13 +18,14 @@ export interface Statements {
  * a statement. A connection that failed is closed rather than pooled, so that a late answer never meets the next statement.
  */
 export function statements(database: Database, clock: Clock, timeoutMs: number): Statements {
+  const plans = new KeptPlans();
   return { run: (query) => run(query), connect, timeoutMs };
 
   async function run(query: Query, onTimeout = cancelOnServer): Promise<QueryAnswer> {
     const connection = await connect();
     try {
-      const answer = await connection.query({ query_timeout: timeoutMs, ...query });
-      giveBack(connection, true);
+      const { answer, isSound } = await plans.query(connection, { query_timeout: timeoutMs, ...query });
+      giveBack(connection, isSound);
       return answer;
     } catch (error) {
       giveBack(connection, isRecoverable(error));

@@ -60,14 +60,14 @@ describe("a batch of n claimants", () => {
 
 describe("more claimants than a statement chooses rows for", () => {
   it("S6 are contended, not empty, while there are rows, and empty when there are none", async () => {
-    const pool = await createTable({}, 220);
-    const claimants = Array.from({ length: 230 }, (_, index) => String(index + 1));
+    const pool = await createTable({}, 420);
+    const claimants = Array.from({ length: 430 }, (_, index) => String(index + 1));
 
     const first = await database.ledger.claimMany(pool, claimants);
     const left = claimants.filter((_, index) => first[index]?.status !== "claimed");
     const second = await database.ledger.claimMany(pool, left);
 
-    expect(counted(first)).toEqual({ claimed: 200, contended: 30 });
+    expect(counted(first)).toEqual({ claimed: 400, contended: 30 });
     expect(counted(second)).toEqual({ claimed: 20, empty: 10 });
   });
 });
