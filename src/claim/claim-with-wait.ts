@@ -23,6 +23,7 @@ export async function claimWithWait<T>(
   deliver: (waitMs: number) => Promise<Outcome<T>>,
 ): Promise<Outcome<T>> {
   const { clock, random, holding } = parts;
+  if ((request.waitMs ?? 0) === 0) return deliver(0);
   const endMs = clock.now() + (request.waitMs ?? 0);
   const signals = request.signal === undefined ? [holding.closing] : [request.signal, holding.closing];
   for (let tries = 0; ; tries += 1) {

@@ -26,19 +26,33 @@ export async function deliverClaim<R extends object, T>(
   waitMs: number,
   handler: (claim: Claim<R>) => Promise<T>,
 ): Promise<Outcome<T>> {
+  const locks = new OuterLocks(parts, { waitMs, signal: request.signal });
+  try {
+    return await deliverUnder(locks, parts, pool, request, handler);
+  } finally {
+    if (locks.areHeld) await locks.release();
+  }
+}
+
+async function deliverUnder<R extends object, T>(
+  locks: OuterLocks,
+  parts: EngineParts,
+  pool: PoolDefinition,
+  request: PoolClaimRequest,
+  handler: (claim: Claim<R>) => Promise<T>,
+): Promise<Outcome<T>> {
   const lockBy = request.lockBy ?? "claimant";
   const scope = request.scope ?? {};
-  await using locks = new OuterLocks(parts, { waitMs, signal: request.signal });
-  if (lockBy !== "row") {
+  if (lockBy !== "row" && locks.areWanted) {
     const slot = await locks.take(slotKey(pool.table, scope, request.claimant));
     if (slot !== "held") return { status: "contended", retryAfterMs: slot.retryAfterMs };
   }
 
   const { answer, sentAtMs } = await parts.batches.claim({
     pool,
-    scope,
     rerun: request.onReplay === "rerun",
     request: {
+      scope,
       claimant: request.claimant,
       holder: parts.random.id(),
       messageId: request.messageId ?? null,
@@ -49,7 +63,7 @@ export async function deliverClaim<R extends object, T>(
   const { stopReason } = parts.holding.running;
   if (stopReason !== undefined) return await handBack(parts, answer, stopReason);
 
-  if (lockBy !== "claimant") {
+  if (lockBy !== "claimant" && locks.areWanted) {
     const row = await lockRow(parts, locks, pool, answer);
     if (row !== "held") return { status: "contended", retryAfterMs: row.retryAfterMs };
   }

@@ -14,26 +14,23 @@ export interface Delivery<T> {
 
 /** Counts a delivery as running, makes an outcome of whatever is thrown, and tells how it ended. Never throws. */
 export async function deliver<T>(parts: EngineParts, delivery: Delivery<T>): Promise<Outcome<T>> {
-  const outcome = await counted(parts, delivery);
+  const { running, closing } = parts.holding;
+  let outcome: Outcome<T>;
+  running.enter();
+  try {
+    // A caller that gave up before it began must not be given anything.
+    throwIfAborted(delivery.signal ? [closing, delivery.signal] : [closing]);
+    if (typeof delivery.handler !== "function") {
+      throw new ExclaimError("CONFIG_INVALID", "claim(request, handler): the handler is not a function");
+    }
+    outcome = await delivery.deliver();
+  } catch (error) {
+    outcome = { status: "failed", error };
+  }
+  running.leave();
   const error = "error" in outcome ? { error: outcome.error } : {};
   parts.events.emit("claim:ended", { ...delivery.subject, status: outcome.status, ...error });
   return outcome;
-}
-
-async function counted<T>(parts: EngineParts, { handler, signal, deliver }: Delivery<T>): Promise<Outcome<T>> {
-  const done = parts.holding.running.enter();
-  try {
-    // A caller that gave up before it began must not be given anything.
-    throwIfAborted(signal ? [parts.holding.closing, signal] : [parts.holding.closing]);
-    if (typeof handler !== "function") {
-      throw new ExclaimError("CONFIG_INVALID", "claim(request, handler): the handler is not a function");
-    }
-    return await deliver();
-  } catch (error) {
-    return { status: "failed", error };
-  } finally {
-    done();
-  }
 }
 
 /** No claimant and no key that passes its check is longer. */

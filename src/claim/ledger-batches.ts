@@ -3,8 +3,7 @@ import { ExclaimError } from "../errors.ts";
 import type { Guard, Renewer } from "../lease/guard.ts";
 import { GroupCommit } from "../ledger/group-commit.ts";
 import type { ClaimAnswer, ClaimRef, ClaimRequest, Completion, EndAnswer, Ledger } from "../ledger/ledger.ts";
-import type { PoolDefinition, Scope } from "../ledger/pool-definition.ts";
-import { columnText } from "../ledger/quote.ts";
+import type { PoolDefinition } from "../ledger/pool-definition.ts";
 import { askAgain } from "./ask-again.ts";
 import { renewalOf } from "./renewal-of.ts";
 
@@ -20,14 +19,13 @@ export interface TimedAnswer {
 /** One claimant's wish, as the batches take it. */
 export interface ClaimWish {
   readonly pool: PoolDefinition;
-  readonly scope: Scope;
   readonly rerun: boolean;
   readonly request: ClaimRequest;
 }
 
 /**
  * The ledger, one claim at a time for the engine and many at a time for the database: calls that arrive while a statement is in
- * flight share the next one. Claims travel by pool and scope, completions and failures all together, releases by pool.
+ * flight share the next one. Claims travel by pool, also those of different scopes, completions and failures all together, releases by pool.
  */
 export class LedgerBatches {
   readonly #ledger: Ledger;
@@ -112,12 +110,12 @@ export class LedgerBatches {
   }
 
   async #runClaims(wish: ClaimWish, requests: readonly ClaimRequest[]): Promise<readonly TimedAnswer[]> {
-    const { pool, scope, rerun } = wish;
+    const { pool, rerun } = wish;
     return askAgain(
       this.#clock,
       async () => {
         const sentAtMs = this.#clock.now();
-        const answers = await this.#ledger.claim({ pool, scope, rerun, ttlMs: this.#ttlMs, requests });
+        const answers = await this.#ledger.claim({ pool, rerun, ttlMs: this.#ttlMs, requests });
         return answers.map((answer) => ({ answer, sentAtMs }));
       },
       // The lost call may still be at work and hold the very claim it made for us.
@@ -131,11 +129,11 @@ export class LedgerBatches {
     return answer ?? "lost";
   }
 
-  #claimKey(wish: ClaimWish): string {
-    const scope = Object.entries(wish.scope)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([column, value]) => [column, typeof value, columnText(value)]);
-    return JSON.stringify([this.#poolId(wish.pool), wish.rerun, wish.request.pick !== null, scope]);
+  /** Scopes of one batch are of the same columns. */
+  #claimKey({ pool, rerun, request }: ClaimWish): string {
+    const columns = Object.keys(request.scope);
+    if (columns.length > 1) columns.sort();
+    return JSON.stringify([this.#poolId(pool), rerun, request.pick !== null, ...columns]);
   }
 
   #poolId(pool: PoolDefinition): number {

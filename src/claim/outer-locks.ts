@@ -26,6 +26,15 @@ export class OuterLocks implements AsyncDisposable {
     this.#options = options;
   }
 
+  /** There is a back-end to take locks from. */
+  get areWanted(): boolean {
+    return this.#parts.holding.taker !== undefined;
+  }
+
+  get areHeld(): boolean {
+    return this.#won.length > 0;
+  }
+
   /** Takes a key, waiting as the options say. Throws LOCK_UNREACHABLE, ABORTED, CONFIG_INVALID. */
   take(key: string): Promise<LockAnswer> {
     return this.#take(key, this.#options.waitMs);

@@ -43,14 +43,14 @@ async function failed<R, T>(claim: HeldClaim<R>, lease: Lease, endings: Endings,
   if (claim.state === "completed" || claim.state === "released") return { status: "failed", error };
   // Whatever of the handler still runs must not take its claim for trusted until a renewal says otherwise.
   if (isExclaimError(error, "FENCED") && claim.wasRefused(error)) lease.lose(error);
-  if (lease.isLost() && !isExclaimError(lease.signal.reason, "HOLD_EXCEEDED")) {
+  if (lease.isLost() && !isExclaimError(lease.stopReason, "HOLD_EXCEEDED")) {
     const reason = abortReason(lease, claim.claimant, error);
     if (reason.code === "CLOSED") return { status: "failed", error: reason };
     await endings.lost();
     return { status: "lost", error: reason };
   }
 
-  const cause = lease.signal.aborted ? abortReason(lease, claim.claimant, error) : error;
+  const cause = lease.stopReason !== undefined ? abortReason(lease, claim.claimant, error) : error;
   claim.end(
     new ExclaimError("CLAIM_ENDED", "the handler failed: what is left of it must stop", { claimant: claim.claimant, cause }),
   );
@@ -64,7 +64,7 @@ async function failed<R, T>(claim: HeldClaim<R>, lease: Lease, endings: Endings,
 
 /** The reason of the abort, with what the handler threw as its cause; an ExclaimError whatever the caller aborted with. */
 function abortReason(lease: Lease, claimant: string, thrown: unknown): ExclaimError {
-  const reason: unknown = lease.signal.reason;
+  const reason = lease.stopReason;
   if (reason === thrown && isExclaimError(reason)) return reason;
   if (isExclaimError(reason)) return new ExclaimError(reason.code, reason.message, { ...reason.details, cause: thrown });
   return new ExclaimError("ABORTED", "the delivery was aborted", { claimant, cause: thrown });

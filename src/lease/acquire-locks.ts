@@ -63,7 +63,6 @@ export class LockHold implements HeldLock, Work {
   readonly lease: Lease;
   readonly #ports: AcquireLocksPorts;
   readonly #locks: WonLock[] = [];
-  readonly #leave: () => void;
   #release: Promise<boolean> | undefined;
 
   constructor(ports: AcquireLocksPorts, keys: readonly string[]) {
@@ -76,7 +75,7 @@ export class LockHold implements HeldLock, Work {
       onLost: (reason: ExclaimError) =>
         ports.events.emit("lock:lost", { keys: this.#locks.map(({ lease }) => lease.key), reason }),
     });
-    this.#leave = ports.running.enter();
+    ports.running.enter();
     ports.running.add(this);
   }
 
@@ -105,7 +104,7 @@ export class LockHold implements HeldLock, Work {
     keeper.drop(this.lease);
     const released = await Promise.all(this.#locks.map((lock) => taker.release(lock)));
     running.remove(this);
-    this.#leave();
+    running.leave();
     return wasHeld && released.every(Boolean);
   }
 

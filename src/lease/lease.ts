@@ -31,41 +31,58 @@ export interface LeaseTerms {
  */
 export class Lease {
   readonly #terms: LeaseTerms;
-  readonly #controller = new AbortController();
+  /** Made when somebody asks for the signal: most handlers are done before they would. */
+  #controller: AbortController | undefined;
+  #cancelled: ExclaimError | undefined;
   readonly #holdUntilMs: number;
-  readonly #guardUntilMs = new Map<Guard, number>();
+  readonly #guards: Guard[] = [];
+  /** Of each guard, in their order. */
+  readonly #guardUntilMs: number[] = [];
+  #untilMs: number;
   #lost: ExclaimError | undefined;
 
   constructor(terms: LeaseTerms) {
     this.#terms = terms;
     this.#holdUntilMs = terms.maxHoldMs === undefined ? Number.POSITIVE_INFINITY : terms.clock.now() + terms.maxHoldMs;
+    this.#untilMs = this.#holdUntilMs;
   }
 
   get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#cancelled !== undefined) this.#controller.abort(this.#cancelled);
+    }
     return this.#controller.signal;
   }
 
+  /** Why the handler was told to stop: what lost the lease, or what cancelled it. */
+  get stopReason(): ExclaimError | undefined {
+    return this.#cancelled;
+  }
+
   get guards(): readonly Guard[] {
-    return [...this.#guardUntilMs.keys()];
+    return this.#guards;
   }
 
   /** When this lease ends unless something renews it. */
   get untilMs(): number {
-    let until = this.#holdUntilMs;
-    for (const guardUntil of this.#guardUntilMs.values()) until = Math.min(until, guardUntil);
-    return until;
+    return this.#untilMs;
   }
 
   /** Rests on one thing more, won by a call sent at `sentAtMs`. */
   guardedBy(guard: Guard, sentAtMs: number): void {
-    this.#guardUntilMs.set(guard, trustedUntilMs(sentAtMs, guard.ttlMs));
+    this.#guards.push(guard);
+    this.#guardUntilMs.push(trustedUntilMs(sentAtMs, guard.ttlMs));
+    this.#untilMs = Math.min(this.#holdUntilMs, ...this.#guardUntilMs);
   }
 
   /** A guard was renewed by a call sent at `sentAtMs`. A lease already past its deadline stays lost. */
   renewed(guard: Guard, sentAtMs: number): void {
-    const untilMs = this.#guardUntilMs.get(guard);
+    const index = this.#guards.indexOf(guard);
+    const untilMs = this.#guardUntilMs[index];
     if (untilMs === undefined || this.isLost()) return;
-    this.#guardUntilMs.set(guard, Math.max(untilMs, trustedUntilMs(sentAtMs, guard.ttlMs)));
+    this.#guardUntilMs[index] = Math.max(untilMs, trustedUntilMs(sentAtMs, guard.ttlMs));
+    this.#untilMs = Math.min(this.#holdUntilMs, ...this.#guardUntilMs);
   }
 
   /** Compares the clock itself: a stalled event loop fires no timer. */
@@ -73,7 +90,7 @@ export class Lease {
     if (this.#lost !== undefined) return true;
     const now = this.#terms.clock.now();
     if (now >= this.#holdUntilMs) this.lose("HOLD_EXCEEDED", "the claim was held longer than maxHoldMs");
-    else if (now >= this.untilMs) this.lose("LEASE_LOST", "the lease ran out before it could be renewed");
+    else if (now >= this.#untilMs) this.lose("LEASE_LOST", "the lease ran out before it could be renewed");
     return this.#lost !== undefined;
   }
 
@@ -85,7 +102,7 @@ export class Lease {
   /** Throws also when cancelled. */
   assertHeld(): void {
     this.assertTrusted();
-    if (this.signal.aborted) throw this.signal.reason;
+    if (this.#cancelled !== undefined) throw this.#cancelled;
   }
 
   /** It is somebody else's, or nobody knows: from now on nothing may be written under it. */
@@ -94,12 +111,14 @@ export class Lease {
   lose(reason: ExclaimError | "HOLD_EXCEEDED" | "LEASE_LOST", message = ""): void {
     if (this.#lost !== undefined) return;
     this.#lost = typeof reason === "string" ? new ExclaimError(reason, message, this.#terms.about) : reason;
-    this.#controller.abort(this.#lost);
+    this.cancel(this.#lost);
     this.#terms.onLost(this.#lost);
   }
 
   /** Tells the handler to stop. The lease itself stays good, so work that finishes all the same can be completed. */
   cancel(reason: ExclaimError): void {
-    this.#controller.abort(reason);
+    if (this.#cancelled !== undefined) return;
+    this.#cancelled = reason;
+    this.#controller?.abort(reason);
   }
 }

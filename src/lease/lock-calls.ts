@@ -108,9 +108,9 @@ export class LockCalls {
 
   /** `release` where nobody waits for it. */
   async giveUp(lease: LockLease): Promise<void> {
-    const leave = this.#ports.running.enter();
+    this.#ports.running.enter();
     await this.release(lease);
-    leave();
+    this.#ports.running.leave();
   }
 
   /** A back-end that throws at once rejects as well. */
@@ -121,12 +121,12 @@ export class LockCalls {
   /** Gives back what a try may bring that nobody waits for any more: when it is answered; if that takes too long now, and then again. */
   async #undo(asked: Promise<LockAttempt>, wanted: LockLease): Promise<void> {
     const { clock, running } = this.#ports;
-    const leave = running.enter();
+    running.enter();
     const answered = asked.then((attempt) => attempt.lease ?? wanted).catch(() => wanted);
     const limitMs = callLimitMs(wanted.ttlMs);
     const lease = await within(answered, { clock, limitMs, late: () => wanted, tooLate: (late) => void this.giveUp(late) });
     await this.release(lease);
-    leave();
+    running.leave();
   }
 
   async #extend(leases: readonly LockLease[]): Promise<readonly Renewal[]> {

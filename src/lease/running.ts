@@ -24,13 +24,15 @@ export class Running {
     this.#clock = clock;
   }
 
-  /** Counts a delivery, a lock or what is just being given back, until the returned function is called. */
-  enter(): () => void {
+  /** Counts a delivery, a lock or what is just being given back, until its `leave`. */
+  enter(): void {
     this.#entered += 1;
-    return () => {
-      this.#entered -= 1;
-      if (this.#entered === 0) for (const wake of this.#waiters) wake();
-    };
+  }
+
+  /** Once for each `enter`. */
+  leave(): void {
+    this.#entered -= 1;
+    if (this.#entered === 0) for (const wake of this.#waiters) wake();
   }
 
   works(): readonly Work[] {

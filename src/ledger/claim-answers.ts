@@ -21,38 +21,40 @@ export function claimAnswers(poolName: string, requests: number, answer: QueryAn
 /** What came of claims that were tried as new ones. */
 export interface NewClaims {
   /** Those that were made, by holder. */
-  readonly made: ReadonlyMap<string, ClaimAnswer>;
-  /** There were too few free rows for the new claimants. */
-  readonly isShort: boolean;
-  /** The highest id that was claimed, where the search goes by id. */
-  readonly lastId: string | undefined;
+  readonly made: ReadonlyMap<string, Extract<ClaimAnswer, { status: "claimed" }>>;
+  /** Scopes, as the ledger writes them, that had too few free rows for the new claimants. */
+  readonly short: readonly string[];
+  /** Of each scope the id to begin behind the next time, where the search goes by id. */
+  readonly nextIds: ReadonlySet<string>;
 }
 
 /** Rows come as arrays: NEW_CLAIM_COLUMNS, then the user's own. */
 export function newClaims(poolName: string, answer: QueryAnswer): NewClaims {
   const ownColumns = answer.fields.slice(NEW_CLAIM_COLUMNS.length).map((field) => field.name);
-  const made = new Map<string, ClaimAnswer>();
-  let [isShort, lastId]: [boolean, string | undefined] = [false, undefined];
+  const made = new Map<string, Extract<ClaimAnswer, { status: "claimed" }>>();
   for (const found of answer.rows) {
     const values = found as unknown[];
-    const [short, last, holder, claimant, scope, resourceId, token] = values as [
-      short: boolean,
-      last: string | null,
-      holder: string | null,
-      claimant: string,
-      scope: string,
-      resourceId: string,
-      token: string,
-    ];
-    isShort = short;
+    const [, , holder, claimant, scope, resourceId, token] = values as NewClaimValues;
     if (holder === null) continue;
-    lastId = last ?? undefined;
     const claim: ClaimRef = { pool: poolName, scope, claimant, resourceId, token: BigInt(token) };
-    const row = namedRow(ownColumns, values.slice(NEW_CLAIM_COLUMNS.length));
+    const row = namedRow(ownColumns, values, NEW_CLAIM_COLUMNS.length);
     made.set(holder, { status: "claimed", claim, attempt: 1, resumed: false, row });
   }
-  return { made, isShort, lastId };
+  // Said of all, in each row.
+  const [short = "[]", nextIds = "[]"] = (answer.rows[0] ?? []) as NewClaimValues;
+  return { made, short: JSON.parse(short), nextIds: new Set(JSON.parse(nextIds)) };
 }
+
+/** NEW_CLAIM_COLUMNS as they come: two lists as JSON, then the claim, null where none was made. */
+type NewClaimValues = [
+  short: string,
+  nextIds: string,
+  holder: string | null,
+  claimant: string,
+  scope: string,
+  resourceId: string,
+  token: string,
+];
 
 function twoRowsOfOneId(pool: string): ExclaimError {
   return new ExclaimError("POOL_INVALID", `pool table "${pool}" has two rows of the same id: make the id column unique`, {
@@ -75,7 +77,7 @@ function claimAnswer(pool: string, ownColumns: readonly string[], values: readon
   switch (status) {
     case "claimed": {
       const claim: ClaimRef = { pool, scope, claimant, resourceId, token: BigInt(token) };
-      return { status, claim, attempt, resumed, row: namedRow(ownColumns, values.slice(ANSWER_COLUMNS.length + 1)) };
+      return { status, claim, attempt, resumed, row: namedRow(ownColumns, values, ANSWER_COLUMNS.length + 1) };
     }
     case "replayed":
       return { status, result: result ?? undefined };
@@ -96,12 +98,15 @@ function claimAnswer(pool: string, ownColumns: readonly string[], values: readon
   }
 }
 
-function namedRow(names: readonly string[], values: readonly unknown[]): Row {
+/** The user's columns, which begin at `first`. */
+function namedRow(names: readonly string[], values: readonly unknown[], first: number): Row {
   const row: Row = {};
-  names.forEach((name, index) => {
-    const value = values[index];
+  for (let index = 0; index < names.length; index += 1) {
+    const name = names[index] as string;
+    const value = values[first + index];
     // A column may be called "__proto__", and plain assignment would then change the row's prototype.
-    Object.defineProperty(row, name, { value, enumerable: true, writable: true, configurable: true });
-  });
+    if (name === "__proto__") Object.defineProperty(row, name, { value, enumerable: true, writable: true, configurable: true });
+    else row[name] = value;
+  }
   return row;
 }

@@ -7,12 +7,13 @@ import { inHalves } from "./in-halves.ts";
 import { leadsById } from "./leads-by-id.ts";
 import type { ClaimAnswer, ClaimBatch, ClaimRequest } from "./ledger.ts";
 import type { OpenPool } from "./open-pool.ts";
-import type { OpenScope } from "./open-scope.ts";
+import { type OpenScope, openScope } from "./open-scope.ts";
+import type { Column } from "./read-table.ts";
 import { refusedClaim } from "./refused-claim.ts";
 import { type RepeatedText, repeatedText } from "./repeated-text.ts";
 import type { Statements } from "./run-statement.ts";
 import { runTransient } from "./run-transient.ts";
-import { SearchPositions } from "./search-position.ts";
+import { type SearchPosition, SearchPositions } from "./search-position.ts";
 
 export interface ClaimingPorts {
   readonly server: Statements;
@@ -28,6 +29,19 @@ interface Kept {
   readonly positions: SearchPositions;
 }
 
+/** A batch, and what it is asked of. */
+interface Ask {
+  readonly pool: OpenPool;
+  readonly batch: ClaimBatch;
+}
+
+/** The requests of one scope. */
+interface Party {
+  readonly scope: OpenScope;
+  readonly position: SearchPosition;
+  readonly requests: ClaimRequest[];
+}
+
 /** Runs batches of claims. */
 export class ClaimBatches {
   readonly #ports: ClaimingPorts;
@@ -38,64 +52,97 @@ export class ClaimBatches {
   }
 
   /** Answers in the order of the requests. Throws what concerns the whole batch, as `databaseError` names it. */
-  async run(pool: OpenPool, scope: OpenScope, batch: ClaimBatch): Promise<readonly ClaimAnswer[]> {
-    // Rows are chosen by id or not at all: a batch that mixes both is two statements.
-    const picks = batch.requests.filter(isPick);
-    const others = batch.requests.filter((request) => !isPick(request));
-    const ask = { pool, scope, batch };
-    const picked = [...(await this.#claim(ask, picks, false))];
-    const made = await this.#claimNew(ask, others);
-    const known = [
-      ...(await this.#claim(
-        ask,
-        others.filter((request) => !made.has(request.holder)),
-        false,
-      )),
-    ];
-    return batch.requests.flatMap((request) => {
-      if (isPick(request)) return picked.splice(0, 1);
-      const answer = made.get(request.holder);
-      return answer === undefined ? known.splice(0, 1) : [answer];
-    });
+  async run(pool: OpenPool, batch: ClaimBatch): Promise<readonly ClaimAnswer[]> {
+    const ask = { pool, batch };
+    const parties = this.#parties(ask);
+    const answers = new Map<ClaimRequest, ClaimAnswer>();
+    for (const [start, tried] of this.#startsOf(pool, parties)) {
+      for (const [request, answer] of await this.#claimNew(ask, start, tried)) answers.set(request, answer);
+    }
+    for (const party of parties) {
+      const left = party.requests.filter((request) => !answers.has(request));
+      // Rows are chosen by id or not at all: a batch that mixes both is two statements.
+      for (const requests of [left.filter(isPick), left.filter((request) => !isPick(request))]) {
+        const found = await this.#claim(ask, party.scope, requests, false);
+        requests.forEach((request, index) => {
+          const answer = found[index];
+          if (answer !== undefined) answers.set(request, answer);
+        });
+      }
+    }
+    return batch.requests.flatMap((request) => answers.get(request) ?? []);
   }
 
-  /** Tries them as claims of claimants that have none. After: those that were made, by holder. */
-  async #claimNew(ask: Ask, requests: readonly ClaimRequest[]): Promise<ReadonlyMap<string, ClaimAnswer>> {
-    const { pool, scope, batch } = ask;
-    const position = this.#keptOf(pool).positions.of(scope.values);
-    const [first] = requests;
-    if (first === undefined || !position.takeTurn()) return new Map();
-    const start = !leadsById(pool, scope.columns) ? "anywhere" : position.behind === undefined ? "lowest" : "behind";
-    const values = [
-      pool.name,
-      ...(requests.length === 1
-        ? [first.claimant, first.holder, first.messageId]
-        : [
-            requests.map((request) => request.claimant),
-            requests.map((request) => request.holder),
-            requests.map((request) => request.messageId),
-          ]),
-      batch.ttlMs,
-      ...(start === "behind" ? [position.behind] : []),
-      ...scope.values,
+  #parties({ pool, batch }: Ask): readonly Party[] {
+    const { positions } = this.#keptOf(pool);
+    const parties = new Map<SearchPosition, Party>();
+    for (const request of batch.requests) {
+      const scope = openScope(batch.pool, pool, request.scope);
+      const position = positions.of(scope);
+      const party = parties.get(position) ?? { scope, position, requests: [] };
+      parties.set(position, party);
+      party.requests.push(request);
+    }
+    return [...parties.values()];
+  }
+
+  /** The parties that are tried as new claims, by where their search begins: each is a statement of its own. */
+  #startsOf(pool: OpenPool, parties: readonly Party[]): ReadonlyMap<SearchStart, readonly Party[]> {
+    const starts = new Map<SearchStart, Party[]>();
+    for (const { scope, position, requests } of parties) {
+      const unpicked = requests.filter((request) => !isPick(request));
+      if (unpicked.length === 0 || !position.takeTurn()) continue;
+      const start = position.behind === undefined || !leadsById(pool, scope.columns) ? "anywhere" : "behind";
+      starts.set(start, [...(starts.get(start) ?? []), { scope, position, requests: unpicked }]);
+    }
+    return starts;
+  }
+
+  /** Tries them as claims of claimants that have none. After: those that were made. */
+  async #claimNew(ask: Ask, start: SearchStart, parties: readonly Party[]): Promise<ReadonlyMap<ClaimRequest, ClaimAnswer>> {
+    const { pool, batch } = ask;
+    const members = parties.flatMap((party) => party.requests.map((request) => ({ request, ...party })));
+    const columns = parties[0]?.scope.columns ?? [];
+    const lists = [
+      members.map(({ request }) => request.claimant),
+      members.map(({ request }) => request.holder),
+      members.map(({ request }) => request.messageId),
+      ...(start === "behind" ? [members.map(({ position }) => position.behind)] : []),
+      ...columns.map((_, index) => members.map(({ scope }) => scope.values[index])),
     ];
+    const isLone = members.length === 1;
+    const [claimants, holders, messageIds, ...more] = isLone ? lists.map(([only]) => only) : lists;
+    const values = [pool.name, claimants, holders, messageIds, batch.ttlMs, ...more];
+    const text = this.#text(pool, ["new", ...columnNames(columns), start, isLone], () =>
+      claimNewSql({ schema: this.#ports.schema, pool, scope: columns, start, isLone }),
+    );
     let answer: QueryAnswer;
     try {
-      answer = await this.#ask(this.#newText(ask, start, requests.length === 1), values);
+      answer = await this.#ask(text, values);
     } catch (error) {
       if (databaseFault(error) !== "member") throw databaseError(error, "claiming failed");
       // The other statement finds out whose fault it is.
-      position.noteFailure();
+      for (const { position } of parties) position.noteFailure();
       return new Map();
     }
-    const { made, isShort, lastId } = newClaims(pool.name, answer);
-    position.note({ tried: requests.length, made: made.size, isShort, lastId });
-    return made;
+    const claims = newClaims(pool.name, answer);
+    for (const { position, requests } of parties) position.note(requests, claims);
+    return new Map(
+      members.flatMap(({ request }) => {
+        const made = claims.made.get(request.holder);
+        return made === undefined ? [] : [[request, made]];
+      }),
+    );
   }
 
   /** Any claims: new ones, replays, resumptions. */
-  async #claim(ask: Ask, requests: readonly ClaimRequest[], guarded: boolean): Promise<readonly ClaimAnswer[]> {
-    const { pool, scope, batch } = ask;
+  async #claim(
+    ask: Ask,
+    scope: OpenScope,
+    requests: readonly ClaimRequest[],
+    guarded: boolean,
+  ): Promise<readonly ClaimAnswer[]> {
+    const { pool, batch } = ask;
     const [first] = requests;
     if (first === undefined) return [];
     const values = [
@@ -108,35 +155,29 @@ export class ClaimBatches {
       requests.map((request) => request.pick),
       ...scope.values,
     ];
+    const picks = isPick(first);
+    const text = this.#text(pool, ["any", ...columnNames(scope.columns), picks, guarded], () =>
+      claimSql({ schema: this.#ports.schema, pool, scope: scope.columns, picks, guarded }),
+    );
     let answer: QueryAnswer;
     try {
-      answer = await this.#ask(this.#anyText(ask, isPick(first), guarded), values);
+      answer = await this.#ask(text, values);
     } catch (error) {
       if (databaseFault(error) !== "member") throw databaseError(error, "claiming failed");
       if (!guarded && brokenConstraint(error) === RESOURCE_INDEX) {
         this.#ports.onInconsistent?.({ pool: pool.name, resourceId: conflictingResource(error) });
-        return this.#claim(ask, requests, true);
+        return this.#claim(ask, scope, requests, true);
       }
       if (requests.length === 1) {
         return [{ status: "refused", error: await refusedClaim(this.#ports.server, pool, scope, first, error) }];
       }
-      return inHalves(requests, (half) => this.#claim(ask, half, guarded));
+      return inHalves(requests, (half) => this.#claim(ask, scope, half, guarded));
     }
     return claimAnswers(pool.name, requests.length, answer);
   }
 
   #ask(text: RepeatedText, values: unknown[]): Promise<QueryAnswer> {
     return runTransient(this.#ports.server, { ...text, values, rowMode: "array" });
-  }
-
-  #newText({ pool, scope }: Ask, start: SearchStart, isLone: boolean): RepeatedText {
-    const shape = { schema: this.#ports.schema, pool, scope: scope.columns, start, isLone };
-    return this.#text(pool, ["new", columnNames(scope), start, isLone], () => claimNewSql(shape));
-  }
-
-  #anyText({ pool, scope }: Ask, picks: boolean, guarded: boolean): RepeatedText {
-    const shape = { schema: this.#ports.schema, pool, scope: scope.columns, picks, guarded };
-    return this.#text(pool, ["any", columnNames(scope), picks, guarded], () => claimSql(shape));
   }
 
   #text(pool: OpenPool, shape: readonly unknown[], write: () => string): RepeatedText {
@@ -154,15 +195,8 @@ export class ClaimBatches {
   }
 }
 
-/** A batch, and what it is asked of. */
-interface Ask {
-  readonly pool: OpenPool;
-  readonly scope: OpenScope;
-  readonly batch: ClaimBatch;
-}
-
-function columnNames(scope: OpenScope): readonly string[] {
-  return scope.columns.map((column) => column.name);
+function columnNames(columns: readonly Column[]): readonly string[] {
+  return columns.map((column) => column.name);
 }
 
 function isPick(request: ClaimRequest): boolean {

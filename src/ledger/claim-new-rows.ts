@@ -1,24 +1,21 @@
-import { type ClaimShape, claimPieces, MAX_CLAIM_BATCH } from "./claim-pieces.ts";
+import { type ClaimPieces, type ClaimShape, claimPieces, MAX_CLAIM_BATCH } from "./claim-pieces.ts";
 
-/** Where the search for free rows begins. */
-export type SearchStart =
-  /** Anywhere: no index leads through the pool in the order of its ids. */
-  | "anywhere"
-  /** At the lowest id. */
-  | "lowest"
-  /** Behind the id in `$6`. */
-  | "behind";
+/**
+ * Where the search for free rows begins: anywhere, in the order that the user asked for if any; or behind an id, along the ids. Along the
+ * ids from the lowest is nobody's way: the planner might go along the primary key then, past every row that was ever claimed.
+ */
+export type SearchStart = "anywhere" | "behind";
 
 export interface NewClaimShape extends ClaimShape {
   readonly start: SearchStart;
-  /** One request, given as plain values: a text of its own, since of arrays the planner expects many. */
+  /** One request, given as plain values: a text of its own, which has less to do. */
   readonly isLone: boolean;
 }
 
 /** Columns before the user's own in each row of the answer. */
 export const NEW_CLAIM_COLUMNS = [
   "short",
-  "last_id",
+  "last_ids",
   "holder",
   "claimant",
   "scope",
@@ -27,22 +24,20 @@ export const NEW_CLAIM_COLUMNS = [
   "written",
 ] as const;
 
-/** `$1` to `$6`; scope values follow. Without a start behind an id there is no `$6`. */
-export function firstScopeParameter(start: SearchStart): number {
-  return start === "behind" ? 7 : 6;
-}
+/** `$1` to `$5`. What follows: the ids to begin behind, if any, then the values of each scope column. */
+const FIRST_MORE_PARAMETER = 6;
 
 /**
  * The claim of claimants that most likely have none: what almost every message is. It adds what it can, and leaves whoever has a claim, or
  * got no row, to `claimSql`, which knows all the cases.
  *
- * Input:  $1 pool name, $2 claimants text[], $3 holders text[], $4 message ids text[], $5 ttl in ms, $6 the id to begin behind, then one
- *         value for each scope column. A lone request has text instead of text[].
- * Output: a row for each claim that was made, in no order, or one without a holder: NEW_CLAIM_COLUMNS, then the columns of the
- *         user's table. last_id: the highest id among them, to begin behind the next time; short: there were too few
- *         free rows.
+ * Input:  $1 pool name, $2 claimants text[], $3 holders text[], $4 message ids text[], $5 ttl in ms; to begin behind ids, text[] of them;
+ *         then for each scope column its values text[]. Each is as long as the claimants. A lone request has text instead of text[].
+ * Output: a row for each claim that was made, in no order, or one without a holder: NEW_CLAIM_COLUMNS, then the columns of the user's
+ *         table. short: scopes that have too few free rows; next_ids: of each scope the id to begin behind the next time, the highest that
+ *         was claimed, or after a search from anywhere the lowest.
  * Atomic: all of it or nothing. READ COMMITTED, as `claimSql`; what it locks, waits for and reads, and in which order, is the same:
- *   request   claimants without a record: for no others a row is locked
+ *   request   claimants without a record: for no others a row is locked; party: how many of a scope
  *   chosen    free rows, locked, passing over locked ones
  *   added     the ledger's record, above the row's last token, which is read after the row was locked; nothing for a claimant that has a
  *             record already, in the order of the claimants, so that nobody waits in a ring
@@ -52,36 +47,30 @@ export function firstScopeParameter(start: SearchStart): number {
  */
 export function claimNewSql(shape: NewClaimShape): string {
   const { schema, pool } = shape;
-  const { id } = pool;
-  const pieces = claimPieces(shape, firstScopeParameter(shape.start));
-  const isOrdered = shape.start !== "anywhere";
-  const wishes = shape.isLone
-    ? "(select $2::text as claimant, $3::text as holder, $4::text as message_id)"
-    : `(select * from unnest($2::text[], $3::text[], $4::text[]) as i (claimant, holder, message_id) limit (select ${MAX_CLAIM_BATCH}))`;
+  const pieces = claimPieces(shape);
   return `
 with request as materialized (
-  select w.*, row_number() over () as place
+  select w.*, row_number() over (partition by w.scope) as place
   from (
-    select ${pieces.claimant("i.claimant")} as claimant, ${pieces.scope} as scope, i.holder, i.message_id from ${wishes} i
+    ${wishes(shape, pieces)}
   ) w
   where (select true from ${schema}.claims c where c.claimant = w.claimant and c.scope = w.scope and c.pool = $1) is null
 ),
+party as materialized (
+  select r.scope, count(*) as members${parts(shape)
+    .map((part) => `, (array_agg(r.${part}))[1] as ${part}`)
+    .join("")}
+  from request r group by r.scope
+),
 chosen as materialized (
-  select c.*, row_number() over () as place from (
-    select ${pool.table}.${id.sql} as id, ${pieces.idText(pool.table)} as key, ${pieces.previous} as previous
-    from ${pool.table}
-    where ${pool.free}${pieces.inScope}${shape.start === "behind" ? ` and ${pool.table}.${id.sql} > $6::${id.type}` : ""}
-    ${isOrdered ? `order by ${pool.table}.${id.sql}` : pool.orderBy}
-    limit (select count(*) from request)
-    for update skip locked
-  ) c limit ${MAX_CLAIM_BATCH}
+  ${shape.scope.length === 0 ? chosenAtOnce(shape, pieces) : chosenByScope(shape, pieces)}
 ),
 added as (
   insert into ${schema}.claims as c
     (pool, scope, claimant, resource_id, token, status, attempt, holder, leased_until, message_id, previous)
   select $1, r.scope, r.claimant, f.key, coalesce(t.token, 0) + 1, 'held', 1, r.holder,
     clock_timestamp() + $5::double precision * interval '1 millisecond', r.message_id, f.previous
-  from request r join chosen f using (place)
+  from request r join chosen f using (scope, place)
   left join ${schema}.last_released_tokens($1, array(select key from chosen)) t on t.resource_id = f.key
   order by r.claimant, r.place
   on conflict (pool, scope, claimant) do nothing
@@ -90,13 +79,16 @@ added as (
 written as (
   update ${pool.table} t set ${pieces.writes}
   from added i
-  where t.${id.sql} = i.resource_id::${id.type}${pieces.stillFree}
+  where t.${pool.id.sql} = i.resource_id::${pool.id.type}${pieces.stillFree}
   returning i.holder as "exclaim holder", i.claimant as "exclaim claimant", i.scope as "exclaim scope",
     i.resource_id as "exclaim resource", i.token as "exclaim token", ${pieces.written} as "exclaim written", t.*
 ),
 verdict as materialized (
-  select (select count(*) from chosen) < (select count(*) from request) as short,
-    ${isOrdered ? `(select ${pieces.idText("l")} from (select c.id as ${id.sql} from chosen c join added a on a.resource_id = c.key order by c.id desc limit 1) l)` : "null"} as last_id,
+  select to_json(array(select p.scope from party p where p.members > (select count(*) from chosen c where c.scope = p.scope)))::text as short,
+    to_json(array(
+      select distinct on (c.scope) c.key from chosen c join added a on a.resource_id = c.key
+      order by c.scope, c.id ${shape.start === "behind" ? "desc" : "asc"}
+    ))::text as next_ids,
     case when (select count(*) from added) = all (
       select unnest(array[count(*) filter (where "exclaim written"), count(distinct "exclaim resource")]) from written
     ) then true
@@ -108,5 +100,60 @@ verdict as materialized (
       ) a where a.rows <> 1
     ) end as sound
 )
-select v.short, v.last_id, w.* from verdict v left join written w on true where v.sound`;
+select v.short, v.next_ids, w.* from verdict v left join written w on true where v.sound`;
+}
+
+/** Each request with its claimant as the owner column writes it, its scope's text and values, and the id to begin behind. */
+function wishes(shape: NewClaimShape, pieces: ClaimPieces): string {
+  const { pool, scope, start, isLone } = shape;
+  const columns = ["claimant", "holder", "message_id", ...parts(shape)];
+  const parameters = [2, 3, 4, ...parts(shape).map((_, index) => FIRST_MORE_PARAMETER + index)];
+  const given = isLone
+    ? `(select ${columns.map((column, index) => `$${parameters[index]}::text as ${column}`).join(", ")})`
+    : `(select * from unnest(${parameters.map((number) => `$${number}::text[]`).join(", ")}) as i (${columns.join(", ")})
+      limit (select ${MAX_CLAIM_BATCH}))`;
+  return `select ${[
+    `${pieces.claimant("i.claimant")} as claimant`,
+    `${pieces.scope((column, index) => `i.part_${index}::${column.type}`)} as scope`,
+    "i.holder",
+    "i.message_id",
+    ...(start === "behind" ? [`i.behind::${pool.id.type} as behind`] : []),
+    ...scope.map((column, index) => `i.part_${index}::${column.type} as part_${index}`),
+  ].join(", ")}
+    from ${given} i`;
+}
+
+/** What a request's place in the pool is told by. */
+function parts({ scope, start }: NewClaimShape): string[] {
+  return [...(start === "behind" ? ["behind"] : []), ...scope.map((_, index) => `part_${index}`)];
+}
+
+function chosenAtOnce(shape: NewClaimShape, pieces: ClaimPieces): string {
+  return `select f.*, row_number() over () as place from (
+    ${search(shape, pieces, { scope: "'{}'", members: "(select count(*) from request)", behind: "(select behind from party)" })}
+  ) f limit ${MAX_CLAIM_BATCH}`;
+}
+
+/** For each scope a search of its own. The inner LIMIT that is written out keeps the planner from compiling the statement for millions. */
+function chosenByScope(shape: NewClaimShape, pieces: ClaimPieces): string {
+  return `select f.*, row_number() over (partition by f.scope) as place
+  from party p cross join lateral (
+    select * from (
+      ${search(shape, pieces, { scope: "p.scope", members: "p.members", behind: "p.behind" })}
+    ) f limit ${MAX_CLAIM_BATCH}
+  ) f limit ${MAX_CLAIM_BATCH}`;
+}
+
+function search(
+  { pool, start }: NewClaimShape,
+  pieces: ClaimPieces,
+  party: { readonly scope: string; readonly members: string; readonly behind: string },
+): string {
+  const id = `${pool.table}.${pool.id.sql}`;
+  return `select ${party.scope} as scope, ${id} as id, ${pieces.idText(pool.table)} as key, ${pieces.previous} as previous
+      from ${pool.table}
+      where ${pool.free}${pieces.inScope((_, index) => `p.part_${index}`)}${start === "behind" ? ` and ${id} > ${party.behind}` : ""}
+      ${start === "anywhere" ? pool.orderBy : `order by ${id}`}
+      limit ${party.members}
+      for update skip locked`;
 }

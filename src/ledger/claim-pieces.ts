@@ -9,12 +9,15 @@ export interface ClaimShape {
   readonly scope: readonly Column[];
 }
 
+/** SQL of a scope column's value, of the column's type. */
+export type ScopeValues = (column: Column, index: number) => string;
+
 /** SQL that the statements which claim rows have in common. */
 export interface ClaimPieces {
   /** The canonical text of the scope. */
-  readonly scope: string;
+  scope(values: ScopeValues): string;
   /** Conditions on a row to be in the scope, each behind an `and`. */
-  readonly inScope: string;
+  inScope(values: ScopeValues): string;
   /** What `set` is about to overwrite, as the ledger keeps it for the release. */
   readonly previous: string;
   /** The assignments of the owner column and of `set`; the claimant is `i.claimant`. */
@@ -35,16 +38,14 @@ export interface ClaimPieces {
  */
 export const MAX_CLAIM_BATCH = 200;
 
-/** `firstParameter`: the number of the first scope value's. */
-export function claimPieces({ schema, pool, scope }: ClaimShape, firstParameter: number): ClaimPieces {
+export function claimPieces({ schema, pool, scope }: ClaimShape): ClaimPieces {
   const { owner, id } = pool;
-  const scopeValues = scope.map((column, index) => ({ column, value: `$${firstParameter + index}::${column.type}` }));
   return {
-    scope:
-      scopeValues.length === 0
+    scope: (values) =>
+      scope.length === 0
         ? `'{}'`
-        : `jsonb_build_object(${scopeValues.map(({ column, value }) => `${quoted(column.name)}, ${stableText(schema, column, value)}`).join(", ")})::text`,
-    inScope: scopeValues.map(({ column, value }) => ` and ${column.sql} = ${value}`).join(""),
+        : `jsonb_build_object(${scope.map((column, index) => `${quoted(column.name)}, ${stableText(schema, column, values(column, index))}`).join(", ")})::text`,
+    inScope: (values) => scope.map((column, index) => ` and ${pool.table}.${column.sql} = ${values(column, index)}`).join(""),
     previous:
       pool.set.length === 0
         ? "null::jsonb"

@@ -1,4 +1,4 @@
-import { type ClaimShape, claimPieces, MAX_CLAIM_BATCH } from "./claim-pieces.ts";
+import { type ClaimShape, claimPieces, MAX_CLAIM_BATCH, type ScopeValues } from "./claim-pieces.ts";
 import { stableText } from "./stable-text.ts";
 
 export interface AnyClaimShape extends ClaimShape {
@@ -59,8 +59,10 @@ export function claimSql(shape: AnyClaimShape): string {
   const schema = shape.schema;
   const claims = `${schema}.claims`;
   const id = pool.id;
-  const pieces = claimPieces(shape, FIRST_SCOPE_PARAMETER);
-  const { inScope, previous, writes, written, stillFree, idText } = pieces;
+  const pieces = claimPieces(shape);
+  const { previous, writes, written, stillFree, idText } = pieces;
+  const scopeValues: ScopeValues = (column, index) => `$${FIRST_SCOPE_PARAMETER + index}::${column.type}`;
+  const inScope = pieces.inScope(scopeValues);
   const unclaimed = shape.guarded
     ? ` and not exists (select 1 from ${claims} g where g.pool = $1 and g.resource_id = ${idText(pool.table)})`
     : "";
@@ -72,7 +74,7 @@ with input as materialized (
   select i.ord, ${pieces.claimant("i.claimant")} as claimant, i.holder, i.message_id, ${stableText(schema, id, `i.pick::${id.type}`)} as pick
   from unnest($2::text[], $3::text[], $4::text[], $7::text[]) with ordinality as i (claimant, holder, message_id, pick, ord)
 ),
-scope as materialized (select ${pieces.scope} as scope),
+scope as materialized (select ${pieces.scope(scopeValues)} as scope),
 member as materialized (
   select distinct on (i.claimant) i.*, s.scope from input i, scope s order by i.claimant, i.ord
 ),

@@ -70,6 +70,7 @@ export interface ClaimRef {
 
 /** One claimant that wants a row. */
 export interface ClaimRequest {
+  readonly scope: Scope;
   readonly claimant: string;
   /** Random per acquisition: recognises our own claim after a lost answer. */
   readonly holder: string;
@@ -79,10 +80,9 @@ export interface ClaimRequest {
   readonly pick: string | null;
 }
 
-/** Claimants that want a row of the same pool and scope. */
+/** Claimants that want a row of the same pool, each of its scope; the scopes are of the same columns. */
 export interface ClaimBatch {
   readonly pool: PoolDefinition;
-  readonly scope: Scope;
   readonly ttlMs: number;
   /** A completed claim is claimed again instead of answered `replayed`. */
   readonly rerun: boolean;

@@ -100,8 +100,7 @@ class LedgerInMemory implements MemoryLedger {
   }
 
   async claim(batch: ClaimBatch): Promise<readonly ClaimAnswer[]> {
-    const target = this.#tables.resolve(batch.pool, batch.scope);
-    return batch.requests.map((request) => this.#claimOne(batch, target, request));
+    return batch.requests.map((request) => this.#claimOne(batch, this.#tables.resolve(batch.pool, request.scope), request));
   }
 
   async complete(completions: readonly Completion[]): Promise<readonly EndAnswer[]> {

@@ -82,11 +82,11 @@ export function postgresLedger(options: PostgresLedgerOptions): Ledger & FencedT
 
   async function claim(batch: ClaimBatch): Promise<readonly ClaimAnswer[]> {
     const pool = await openOnce(batch.pool);
-    const scope = openScope(batch.pool, pool, batch.scope);
     try {
-      return await claiming.run(pool, scope, batch);
+      return await claiming.run(pool, batch);
     } catch (error) {
-      throw await blame(error, batch.pool, scope);
+      const [first] = batch.requests;
+      throw await blame(error, batch.pool, first && openScope(batch.pool, pool, first.scope));
     }
   }
 

@@ -1,5 +1,10 @@
-/** Batches that are not tried as new claims after one that was mostly of others. */
+import type { NewClaims } from "./claim-answers.ts";
+import type { ClaimRequest } from "./ledger.ts";
+import type { OpenScope } from "./open-scope.ts";
+
+/** Batches that are not tried as new claims after one that was mostly of others; twice as many after each further one, up to the second. */
 const PATIENCE_BATCHES = 10;
+const MAX_PATIENCE_BATCHES = 640;
 
 /** Positions of one pool that are kept: its least recently searched scopes begin at the start again. */
 const MAX_POSITIONS = 10_000;
@@ -13,6 +18,7 @@ export class SearchPosition {
   /** The id, as text, behind which to begin; undefined at the start. */
   behind: string | undefined;
   #patience = 0;
+  #failures = 0;
 
   /** Whether the next batch is worth trying as new claims. */
   takeTurn(): boolean {
@@ -21,21 +27,21 @@ export class SearchPosition {
     return false;
   }
 
-  /** How a batch that was tried ended: how many claims were made, whether there were too few rows, and the highest id that was found. */
-  note(ended: {
-    readonly tried: number;
-    readonly made: number;
-    readonly isShort: boolean;
-    readonly lastId: string | undefined;
-  }): void {
-    if (ended.isShort) this.behind = undefined;
-    else if (ended.lastId !== undefined) this.behind = ended.lastId;
-    if (ended.made * 2 < ended.tried) this.#patience = PATIENCE_BATCHES;
+  /** How the requests of a batch that was tried ended. */
+  note(requests: readonly ClaimRequest[], { made, short, nextIds }: NewClaims): void {
+    const own = requests.flatMap((request) => made.get(request.holder)?.claim ?? []);
+    const isShort = own[0] === undefined ? short.length > 0 : short.includes(own[0].scope);
+    const next = own.find((claim) => nextIds.has(claim.resourceId));
+    if (isShort) this.behind = undefined;
+    else if (next !== undefined) this.behind = next.resourceId;
+    if (own.length * 2 < requests.length) this.noteFailure();
+    else this.#failures = 0;
   }
 
-  /** It could not be tried at all. */
+  /** It could not be tried at all, or was of no use. */
   noteFailure(): void {
-    this.#patience = PATIENCE_BATCHES;
+    this.#patience = Math.min(MAX_PATIENCE_BATCHES, PATIENCE_BATCHES * 2 ** this.#failures);
+    this.#failures += 1;
   }
 }
 
@@ -43,8 +49,8 @@ export class SearchPosition {
 export class SearchPositions {
   readonly #positions = new Map<string, SearchPosition>();
 
-  of(scope: readonly string[]): SearchPosition {
-    const key = JSON.stringify(scope);
+  of({ columns, values }: OpenScope): SearchPosition {
+    const key = values.length === 0 ? "" : JSON.stringify([columns.map((column) => column.name), values]);
     const position = this.#positions.get(key) ?? new SearchPosition();
     this.#positions.delete(key);
     this.#positions.set(key, position);

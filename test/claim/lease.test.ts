@@ -207,10 +207,9 @@ describe("a process that died", () => {
     const { vouchers, ledger, clock } = openEngine(2, { lock: false });
     const [died] = await ledger.claim({
       pool: { table: "voucher_item", ownerColumn: "user_id" },
-      scope: {},
       ttlMs: TTL_MS,
       rerun: false,
-      requests: [{ claimant: "7", holder: "dead", messageId: null, pick: null }],
+      requests: [{ scope: {}, claimant: "7", holder: "dead", messageId: null, pick: null }],
     });
 
     await clock.advance(TTL_MS - 1);

@@ -240,8 +240,8 @@ async function messages(): Promise<unknown[]> {
 }
 
 async function replay() {
-  const request = { claimant: "7", holder: "replaying", messageId: null, pick: null };
-  const [answer] = await ledger.claim({ pool, scope: {}, ttlMs: 30_000, rerun: false, requests: [request] });
+  const request = { scope: {}, claimant: "7", holder: "replaying", messageId: null, pick: null };
+  const [answer] = await ledger.claim({ pool, ttlMs: 30_000, rerun: false, requests: [request] });
   return answer;
 }
 

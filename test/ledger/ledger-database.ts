@@ -69,9 +69,9 @@ export class TestLedger {
     const { scope = {}, ttlMs = LONG_TTL_MS, rerun = false, pick = null } = wish;
     const requests = claimants.map((claimant) => {
       holderCount += 1;
-      return { claimant, holder: wish.holder ?? `holder-${holderCount}`, messageId: null, pick };
+      return { scope, claimant, holder: wish.holder ?? `holder-${holderCount}`, messageId: null, pick };
     });
-    return this.ledger.claim({ pool, scope, ttlMs, rerun, requests });
+    return this.ledger.claim({ pool, ttlMs, rerun, requests });
   }
 
   async claim(pool: PoolDefinition, claimant: string, wish: ClaimWish = {}): Promise<ClaimAnswer> {

@@ -187,8 +187,8 @@ async function play(script: readonly Step[]) {
     if (act === "elapse") advance(600);
     else if (act === "claim" || act === "rerun" || act === "retry") {
       const holder = act === "retry" ? "retried" : `holder-${index}`;
-      const request = { claimant, holder, messageId: null, pick: null };
-      const batch = { pool: POOL, scope: {}, ttlMs: 1_000, rerun: act === "rerun", requests: [request] };
+      const request = { scope: {}, claimant, holder, messageId: null, pick: null };
+      const batch = { pool: POOL, ttlMs: 1_000, rerun: act === "rerun", requests: [request] };
       const [answer] = await ledger.claim(batch);
       answers.push(answer);
       if (answer?.status === "claimed" && !granted.some((other) => isSame(other, answer.claim))) {
@@ -233,8 +233,8 @@ function openMemory(rows: Row[], columnTypes: ColumnTypes = {}) {
 
 function claimAll(ledger: MemoryLedger, claimants: readonly string[], pool = POOL, scope: Scope = {}) {
   const nth = ledger.claims().reduce((sum, claim) => sum + claim.attempt, 0);
-  const requests = claimants.map((claimant) => ({ claimant, holder: `${claimant}-${nth}`, messageId: null, pick: null }));
-  return ledger.claim({ pool, scope, ttlMs: 1_000, rerun: false, requests });
+  const requests = claimants.map((claimant) => ({ scope, claimant, holder: `${claimant}-${nth}`, messageId: null, pick: null }));
+  return ledger.claim({ pool, ttlMs: 1_000, rerun: false, requests });
 }
 
 async function claimFirst(ledger: MemoryLedger): Promise<ClaimRef> {

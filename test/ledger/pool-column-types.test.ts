@@ -136,13 +136,14 @@ describe("a batch in which only some pick a row", () => {
   it("gives those the row they named and the others any, in the order asked", async () => {
     const pool = await createTable("owner", "text");
     const requests = [null, "3", null, "9"].map((pick, index) => ({
+      scope: {},
       claimant: `user ${index}`,
       holder: `holder ${index}`,
       messageId: null,
       pick,
     }));
 
-    const answers = await database.ledger.ledger.claim({ pool, scope: {}, ttlMs: 30_000, rerun: false, requests });
+    const answers = await database.ledger.ledger.claim({ pool, ttlMs: 30_000, rerun: false, requests });
 
     expect(answers.map((answer) => answer.status)).toEqual(["claimed", "claimed", "claimed", "empty"]);
     expect(asClaimed(answers[1]).claim).toMatchObject({ claimant: "user 1", resourceId: "3" });

@@ -60,10 +60,9 @@ describe("the leases of the memory ledger alone", () => {
     const [held] = await ledger.take({ resource: "order", ttlMs: 1_000, requests: [requestFor("42")] });
     const [claimed] = await claims.claim({
       pool: { table: "voucher_item", ownerColumn: "user_id" },
-      scope: {},
       ttlMs: 1_000,
       rerun: false,
-      requests: [{ claimant: "7", holder: "a", messageId: null, pick: null }],
+      requests: [{ scope: {}, claimant: "7", holder: "a", messageId: null, pick: null }],
     });
     if (held?.status !== "held" || claimed?.status !== "claimed") throw new Error("Nothing was held.");
 

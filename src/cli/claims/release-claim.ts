@@ -72,8 +72,8 @@ async function reopen(
   pool: PoolDefinition,
   { scope, claimant }: ListedClaim,
 ): Promise<ClaimRef | undefined> {
-  const requests = [{ claimant, holder: randomUUID(), messageId: "exclaim claims release", pick: null }];
-  const [answer] = await ledger.claim({ pool, scope, ttlMs: REOPENED_MS, rerun: true, requests });
+  const requests = [{ scope, claimant, holder: randomUUID(), messageId: "exclaim claims release", pick: null }];
+  const [answer] = await ledger.claim({ pool, ttlMs: REOPENED_MS, rerun: true, requests });
   return answer?.status === "claimed" ? answer.claim : undefined;
 }
 

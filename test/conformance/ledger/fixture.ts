@@ -97,9 +97,9 @@ export class LedgerDriver {
 
   /** One call for many claimants, each under a holder of its own unless the wish names one. */
   claimMany(claimants: readonly string[], wish: ClaimWish = {}): Promise<readonly ClaimAnswer[]> {
-    const { scope = {}, ttlMs = LONG_TTL_MS, rerun = false } = wish;
+    const { ttlMs = LONG_TTL_MS, rerun = false } = wish;
     const requests = claimants.map((claimant) => this.#request(claimant, wish));
-    return this.fixture.ledger.claim({ pool: this.fixture.pool, scope, ttlMs, rerun, requests });
+    return this.fixture.ledger.claim({ pool: this.fixture.pool, ttlMs, rerun, requests });
   }
 
   async claim(claimant: string, wish: ClaimWish = {}): Promise<ClaimAnswer> {
@@ -152,7 +152,7 @@ export class LedgerDriver {
   #request(claimant: string, wish: ClaimWish): ClaimRequest {
     this.#holderCount += 1;
     const holder = wish.holder ?? `holder-${this.#holderCount}`;
-    return { claimant, holder, messageId: `message-of-${claimant}`, pick: wish.pick ?? null };
+    return { scope: wish.scope ?? {}, claimant, holder, messageId: `message-of-${claimant}`, pick: wish.pick ?? null };
   }
 
   /** Asks until no transaction is in the way: `busy` is an answer that a database may give at any time. */
