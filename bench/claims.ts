@@ -1,93 +1,71 @@
 /**
- * Claim and completion, pairs a second: the engine at several numbers of concurrent claimants, beside the same done by hand, one
- * after the other and in turns, on the same server and the same data.
+ * What an exclusive claim costs: beside the same written by hand, beside a worker that does nothing, and beside what the database can
+ * do at all; in queues, without one, next to other systems, as tables grow and as hours pass.
  *
- *     DATABASE_URL=postgres://… npm run bench
+ *     npm run bench -- [--only case-or-group,…] [--rounds 5] [--json] [--smoke]
  *
- * A program that people run to see numbers side by side; nothing is asserted here.
+ * A program that people run to see numbers side by side; no test asserts a figure. Every case works on a table and a ledger of its
+ * own, in a PostgreSQL that waits for its disk at each commit, and in processes of its own; afterwards it is checked in the database
+ * that every claimant has one row and no row two, or the program fails. The servers are started by the program; PostgreSQL is the one
+ * at DATABASE_URL if that is set. Cases of a group take turns; a figure is the median of the rounds after one that warms up.
+ *
+ * A run of at least five rounds writes what it measured to `results/claims.json` and `.md`, and leaves there what it did not measure.
+ * `--json` prints one object with the cases and nothing else on stdout; `--smoke` does as little as shows that everything runs.
  */
-import { createExclaim } from "exclaim";
-import pg from "pg";
+import type { CaseReport } from "./claims/bench-case.ts";
+import { GROUPS } from "./claims/groups.ts";
+import { resolveOptions } from "./claims/options.ts";
+import { printCases } from "./claims/print.ts";
+import { runGroup } from "./claims/run-group.ts";
+import { type KeptCase, writeResults } from "./claims/write-results.ts";
+import { environment, printEnvironment } from "./environment.ts";
+import { Stage } from "./stage.ts";
 
-const ROUNDS = 5;
-const PAIRS = 2_000;
-const CONCURRENCY = [1, 10, 100, 1_000];
+const KEPT_FROM_ROUNDS = 5;
 
-const database = new pg.Pool({ connectionString: process.env.DATABASE_URL, max: 20 });
-const schema = `bench_${process.pid}`;
-await database.query(`create schema ${schema}`);
-const exclaim = createExclaim({ database, schema });
+const { json, sizes, selections } = resolveOptions(process.argv.slice(2), GROUPS);
+const surroundings = environment(["bullmq", "amqplib", "redlock-5", "pg", "ioredis"]);
+const measuredAt = new Date().toISOString();
+let stage = new Stage();
 
-try {
-  await exclaim.migrate();
-  const rows = CONCURRENCY.length * ROUNDS * PAIRS;
-  for (const table of ["engine_voucher", "manual_voucher"]) {
-    await database.query(`create table ${schema}.${table} (id bigint primary key, code text, user_id bigint, done boolean)`);
-    await database.query(`insert into ${schema}.${table} select i, 'CODE-' || i from generate_series(1, ${rows}) i`);
-    await database.query(`create index on ${schema}.${table} (id) where user_id is null`);
-    await database.query(`analyze ${schema}.${table}`);
-  }
-  const vouchers = exclaim.pool({ table: `${schema}.engine_voucher`, ownerColumn: "user_id" });
-  let claimant = 0;
+let isInterrupted = false;
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => {
+    isInterrupted = true;
+    void stage.end().finally(() => process.exit(130));
+  });
+}
 
-  const engine = async (): Promise<void> => {
-    claimant += 1;
-    const outcome = await vouchers.claim({ claimant: String(claimant) }, async () => ({ done: true }));
-    if (outcome.status !== "completed") throw new Error(`a claim ended ${outcome.status}`, { cause: outcome });
-  };
-  const byHand = async (): Promise<void> => {
-    claimant += 1;
-    const { rows: chosen } = await database.query(
-      `update ${schema}.manual_voucher set user_id = $1 where user_id is null and id =
-         (select id from ${schema}.manual_voucher where user_id is null limit 1 for update skip locked) returning id`,
-      [claimant],
+say(printEnvironment(surroundings));
+say(`Medians of ${sizes.rounds} rounds. Machines and moments differ: compare the numbers of one run, not those of two.`);
+
+const cases: CaseReport[] = [];
+const kept: KeptCase[] = [];
+for (const selection of selections) {
+  const { group } = selection;
+  stage = new Stage();
+  try {
+    const reports = await runGroup(selection, stage, sizes);
+    cases.push(...reports);
+    kept.push(
+      ...reports.map((one) => ({ ...one, group: group.name, rounds: sizes.rounds, measuredAt, environment: surroundings })),
     );
-    await database.query(`update ${schema}.manual_voucher set done = true where id = $1 and user_id = $2`, [
-      chosen[0].id,
-      claimant,
-    ]);
-  };
-
-  const table: Record<string, string>[] = [];
-  for (const concurrency of CONCURRENCY) {
-    const seen: { engine: number[]; byHand: number[] } = { engine: [], byHand: [] };
-    for (let round = 0; round < ROUNDS; round += 1) {
-      seen.engine.push(await pairsPerSecond(engine, concurrency));
-      seen.byHand.push(await pairsPerSecond(byHand, concurrency));
-    }
-    const ratio = median(seen.engine) / median(seen.byHand);
-    table.push({
-      claimants: String(concurrency),
-      "exclaim/s": spread(seen.engine),
-      "by hand/s": spread(seen.byHand),
-      ratio: ratio.toFixed(2),
-    });
+    say(`\n${group.title}\n\n${printCases(reports)}`);
+    for (const line of group.summary?.(reports) ?? []) say(line);
+    if (!sizes.smoke && sizes.rounds >= KEPT_FROM_ROUNDS) writeResults(kept, GROUPS);
+  } catch (error) {
+    // The case fails because its processes and servers are being ended: the program exits once they are.
+    if (isInterrupted) await new Promise(() => {});
+    throw error;
+  } finally {
+    await stage.end();
   }
-  console.table(table);
-} finally {
-  await exclaim.close();
-  await database.query(`drop schema ${schema} cascade`);
-  await database.end();
 }
 
-async function pairsPerSecond(pair: () => Promise<void>, concurrency: number): Promise<number> {
-  let left = PAIRS;
-  const startMs = performance.now();
-  const lane = async (): Promise<void> => {
-    while (left > 0) {
-      left -= 1;
-      await pair();
-    }
-  };
-  await Promise.all(Array.from({ length: concurrency }, lane));
-  return (PAIRS / (performance.now() - startMs)) * 1_000;
-}
+if (json) console.log(JSON.stringify({ cases }));
+// Whatever a client left open does not keep the program.
+process.exit();
 
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-}
-
-function spread(values: readonly number[]): string {
-  const [low, high] = [Math.min(...values), Math.max(...values)];
-  return `${Math.round(median(values))} (${Math.round(low)} to ${Math.round(high)})`;
+function say(line: string): void {
+  if (!json) console.log(line);
 }

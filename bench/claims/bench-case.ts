@@ -41,6 +41,8 @@ export interface BenchGroup {
   };
   /** Starts the servers that the named cases need, on the stage, and gives these cases, in the order they are named. */
   begin(stage: Stage, sizes: BenchSizes, names: readonly string[]): Promise<readonly BenchCase[]>;
+  /** Lines below its table: what the cases say together. */
+  summary?(reports: readonly CaseReport[]): readonly string[];
 }
 
 export interface BenchSizes {
