@@ -11,6 +11,8 @@ export interface Clock {
    * After: the returned function cancels it; calling that twice, or after it fired, does nothing.
    */
   after(delayMs: number, fire: () => void, keepAlive?: boolean): () => void;
+  /** Calls `fire` once what has arrived by now has been looked at: at once when nothing has. Without it nobody waits for that. */
+  turn?(fire: () => void): void;
 }
 
 /** The process's own monotonic clock. */
@@ -20,6 +22,9 @@ export const systemClock: Clock = {
     const timer = setTimeout(fire, Math.max(0, delayMs));
     if (!keepAlive) timer.unref();
     return () => clearTimeout(timer);
+  },
+  turn(fire) {
+    setImmediate(fire);
   },
 };
 

@@ -44,8 +44,8 @@ export class LedgerBatches {
     this.#ledger = ledger;
     this.#clock = clock;
     this.#ttlMs = ttlMs;
-    this.#completions = new GroupCommit({ run: (members) => askAgain(clock, () => ledger.complete(members)) });
-    this.#failures = new GroupCommit({ run: (members) => askAgain(clock, () => ledger.fail(members)) });
+    this.#completions = new GroupCommit({ run: (members) => askAgain(clock, () => ledger.complete(members)), clock });
+    this.#failures = new GroupCommit({ run: (members) => askAgain(clock, () => ledger.fail(members)), clock });
     this.#abandoned = new GroupCommit({ run: (members) => ledger.fail(members) });
     this.#renewer = {
       batch: RENEWAL_BATCH,
@@ -62,7 +62,7 @@ export class LedgerBatches {
     if (group === undefined) {
       group = new GroupCommit({
         run: (requests) => this.#runClaims(wish, requests),
-        onIdle: () => this.#claims.delete(key),
+        clock: this.#clock,
       });
       this.#claims.set(key, group);
     }

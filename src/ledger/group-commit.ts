@@ -1,3 +1,5 @@
+import type { Clock } from "../clock.ts";
+
 /** How many members travel together and how many statements at a time. */
 export interface GroupCommitOptions<Member, Answer> {
   /** Runs one batch; answers in the order of its members. A throw rejects every member of the batch. */
@@ -8,7 +10,12 @@ export interface GroupCommitOptions<Member, Answer> {
   readonly maxInFlight?: number;
   /** Called when nothing waits and nothing is in flight. */
   readonly onIdle?: () => void;
+  /** With its turns, calls that come by ones and twos on a busy process are waited for. @default none: nobody is waited for */
+  readonly clock?: Clock;
 }
+
+/** Turns of the event loop that a batch waits for more members. Short when nothing arrives, and long enough for what does. */
+const GATHERING_TURNS = 3;
 
 export const DEFAULT_MAX_BATCH = 100;
 export const DEFAULT_MAX_IN_FLIGHT = 2;
@@ -22,13 +29,16 @@ interface Waiting<Member, Answer> {
 /**
  * Lets calls that arrive together travel together.
  * A batch goes out at once when none is in flight, so a lone call waits for nobody; what arrives meanwhile leaves with the next
- * batch, when one returns or a full batch has gathered.
+ * batch, when one returns or a full batch has gathered. On a busy process, which the last batch tells, a batch waits for what the event
+ * loop has at hand, so that it does not leave with the first of many.
  */
 export class GroupCommit<Member, Answer> {
   readonly #run: GroupCommitOptions<Member, Answer>["run"];
   readonly #maxBatch: number;
   readonly #maxInFlight: number;
   readonly #onIdle: () => void;
+  readonly #clock: Clock | undefined;
+  #lastSize = 0;
   #waiting: Waiting<Member, Answer>[] = [];
   #inFlight = 0;
   #scheduled = false;
@@ -38,25 +48,36 @@ export class GroupCommit<Member, Answer> {
     this.#maxBatch = options.maxBatch ?? DEFAULT_MAX_BATCH;
     this.#maxInFlight = options.maxInFlight ?? DEFAULT_MAX_IN_FLIGHT;
     this.#onIdle = options.onIdle ?? (() => {});
+    this.#clock = options.clock;
   }
 
   /** Joins the next batch. Resolves with this member's answer; rejects when its whole batch failed. */
   submit(member: Member): Promise<Answer> {
     return new Promise<Answer>((resolve, reject) => {
       this.#waiting.push({ member, resolve, reject });
-      if (this.#scheduled) return;
-      this.#scheduled = true;
-      // One microtask later, so that calls made in the same turn of the event loop share the first batch too.
-      queueMicrotask(() => {
-        this.#scheduled = false;
-        this.#send();
-      });
+      this.#schedule();
     });
   }
 
+  #schedule(): void {
+    if (this.#scheduled || this.#waiting.length === 0) return;
+    this.#scheduled = true;
+    // Who was alone last time is most likely so again, and is not kept waiting.
+    if (this.#clock?.turn !== undefined && this.#lastSize > 1) this.#gather(this.#clock, GATHERING_TURNS);
+    // One microtask later, so that calls made in the same turn of the event loop share the first batch too.
+    else queueMicrotask(() => this.#send());
+  }
+
+  #gather(clock: Clock, turnsLeft: number): void {
+    if (turnsLeft === 0 || this.#waiting.length >= this.#maxBatch) this.#send();
+    else clock.turn?.(() => this.#gather(clock, turnsLeft - 1));
+  }
+
   #send(): void {
+    this.#scheduled = false;
     while (this.#mayStart()) {
       const batch = this.#waiting.splice(0, this.#maxBatch);
+      this.#lastSize = batch.length;
       this.#inFlight += 1;
       void this.#carry(batch);
     }
@@ -79,7 +100,7 @@ export class GroupCommit<Member, Answer> {
       for (const { reject } of batch) reject(error);
     }
     this.#inFlight -= 1;
-    this.#send();
+    this.#schedule();
     if (this.#inFlight === 0 && this.#waiting.length === 0 && !this.#scheduled) this.#onIdle();
   }
 }

@@ -216,4 +216,44 @@ describe("a group commit", () => {
 
     expect(happened).toEqual(["idle", "the second is in flight", "idle"]);
   });
+
+  // Planted: the turns left out, so that the first of many leaves alone.
+  it("waits for what the event loop has at hand, after a batch of several", async () => {
+    const turns: (() => void)[] = [];
+    const clock = { now: () => 0, after: () => () => {}, turn: (fire: () => void) => void turns.push(fire) };
+    const { commit, batches, sent } = group({ clock });
+    void commit.submit(1);
+    void commit.submit(2);
+    await settled();
+    batches[0]?.answer();
+    await settled();
+
+    void commit.submit(3);
+    await settled();
+    turns.shift()?.();
+    void commit.submit(4);
+    turns.shift()?.();
+    const sentBeforeTheLastTurn = sent();
+    turns.shift()?.();
+
+    expect(sentBeforeTheLastTurn).toEqual([[1, 2]]);
+    expect(sent()).toEqual([
+      [1, 2],
+      [3, 4],
+    ]);
+  });
+
+  it("keeps a lone call waiting for no turn, after a batch of one", async () => {
+    const clock = { now: () => 0, after: () => () => {}, turn: () => {} };
+    const { commit, batches, sent } = group({ clock });
+    void commit.submit(1);
+    await settled();
+    batches[0]?.answer();
+    await settled();
+
+    void commit.submit(2);
+    await settled();
+
+    expect(sent()).toEqual([[1], [2]]);
+  });
 });

@@ -20,6 +20,10 @@ export class ManualClock implements Clock {
     return () => this.#timers.delete(timer);
   }
 
+  turn(fire: () => void): void {
+    queueMicrotask(fire);
+  }
+
   get pendingTimers(): number {
     return this.#timers.size;
   }

@@ -10,7 +10,10 @@ import { ownDatabase } from "./own-database.ts";
 import type { PodCalls } from "./pod-calls.ts";
 import { SnapshotHolder } from "./snapshot-holder.ts";
 
+/** In each pod. */
 const CONCURRENCY = 100;
+/** So that each claimant's lane is used more than once. */
+const PAIRS_PER_LANE = 3;
 const MAX_PROCESSES = 4;
 /** Of the warm-up, whose rate says how many make a second's work. */
 const FIRST_PAIRS = 500;
@@ -28,7 +31,7 @@ export interface GrowthSettings {
   startPod(stage: Stage, index: number): Child<PodCalls>;
 }
 
-/** Claim and completion by 100 claimants at a time, in one corner of what tables and deployments grow to. */
+/** Claim and completion by 100 claimants of each pod at a time, in one corner of what tables and deployments grow to. */
 export function growthCase(settings: GrowthSettings): BenchCase {
   return {
     name: settings.name,
@@ -153,7 +156,7 @@ class GrowthCase implements OpenCase {
     await Promise.all(
       this.#pods.map((pod, index) => {
         const share = shareOf(count, this.#pods.length, index);
-        const claimants = { first, count: share, concurrency: shareOf(CONCURRENCY, this.#pods.length, index) };
+        const claimants = { first, count: share, concurrency: shareOf(this.#lanes(), this.#pods.length, index) };
         first += share;
         return pod.ask("claim", { name: this.#settings.name, claimants });
       }),
@@ -165,7 +168,12 @@ class GrowthCase implements OpenCase {
     const { corner, sizes } = this.#settings;
     if (sizes.smoke) return SMOKE_PAIRS;
     const aSecond = this.#perSecond === undefined ? FIRST_PAIRS : Math.min(MAX_PAIRS, Math.ceil(this.#perSecond));
-    return Math.min(aSecond, Math.floor(corner.rows / (sizes.rounds + 2)));
+    const pairs = Math.max(aSecond, corner.pods === 1 ? 0 : PAIRS_PER_LANE * this.#lanes());
+    return Math.min(pairs, Math.floor(corner.rows / (sizes.rounds + 2)));
+  }
+
+  #lanes(): number {
+    return CONCURRENCY * this.#settings.corner.pods;
   }
 }
 
