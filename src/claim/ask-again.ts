@@ -8,14 +8,16 @@ export const ASK_AGAIN_PAUSES_MS = [25, 100, 250, 600] as const;
  * Asks the ledger again when the database did not answer. What happened to the lost call is unknown; each ledger call recognises
  * what it did before, so the same call again is safe and tells.
  * `unsettled`: after a lost answer, whether this answer may still change (our own earlier call is in flight).
+ * `wasLost`: the answer to an earlier call was.
  * Throws the last DATABASE_UNREACHABLE, or any other error at once.
  */
 export async function askAgain<Answer>(
   clock: Clock,
   ask: () => Promise<Answer>,
   unsettled: (answer: Answer) => boolean = () => false,
+  wasLost = false,
 ): Promise<Answer> {
-  let lostAnswer = false;
+  let lostAnswer = wasLost;
   for (const pauseMs of ASK_AGAIN_PAUSES_MS) {
     try {
       const answer = await ask();

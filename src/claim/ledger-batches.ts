@@ -2,26 +2,14 @@ import type { Clock } from "../clock.ts";
 import { ExclaimError } from "../errors.ts";
 import type { Guard, Renewer } from "../lease/guard.ts";
 import { GroupCommit } from "../ledger/group-commit.ts";
-import type { ClaimAnswer, ClaimRef, ClaimRequest, Completion, EndAnswer, Ledger } from "../ledger/ledger.ts";
+import type { ClaimRef, Completion, EndAnswer, Ledger, NewClaims } from "../ledger/ledger.ts";
 import type { PoolDefinition } from "../ledger/pool-definition.ts";
 import { askAgain } from "./ask-again.ts";
+import { type ClaimWish, PoolClaims, type TimedAnswer } from "./pool-claims.ts";
 import { renewalOf } from "./renewal-of.ts";
 
 /** Leases renewed by one statement. */
 const RENEWAL_BATCH = 500;
-
-/** A claim's answer, and when the call that brought it was sent: its lease is counted from there. */
-export interface TimedAnswer {
-  readonly answer: ClaimAnswer;
-  readonly sentAtMs: number;
-}
-
-/** One claimant's wish, as the batches take it. */
-export interface ClaimWish {
-  readonly pool: PoolDefinition;
-  readonly rerun: boolean;
-  readonly request: ClaimRequest;
-}
 
 /**
  * The ledger, one claim at a time for the engine and many at a time for the database: calls that arrive while a statement is in
@@ -33,15 +21,16 @@ export class LedgerBatches {
   readonly #ttlMs: number;
   readonly #poolIds = new WeakMap<PoolDefinition, number>();
   #pools = 0;
-  readonly #claims = new Map<string, GroupCommit<ClaimRequest, TimedAnswer>>();
+  readonly #claims: PoolClaims;
   readonly #releases = new Map<number, GroupCommit<ClaimRef, EndAnswer>>();
   readonly #completions: GroupCommit<Completion, EndAnswer>;
   readonly #failures: GroupCommit<ClaimRef, EndAnswer>;
   readonly #abandoned: GroupCommit<ClaimRef, EndAnswer>;
   readonly #renewer: Renewer<ClaimRef>;
 
-  constructor(ledger: Ledger, clock: Clock, ttlMs: number) {
+  constructor(ledger: Ledger & Partial<NewClaims>, clock: Clock, ttlMs: number) {
     this.#ledger = ledger;
+    this.#claims = new PoolClaims({ ledger, clock, ttlMs });
     this.#clock = clock;
     this.#ttlMs = ttlMs;
     this.#completions = new GroupCommit({ run: (members) => askAgain(clock, () => ledger.complete(members)), clock });
@@ -57,16 +46,7 @@ export class LedgerBatches {
 
   /** Throws what concerns the whole call: DATABASE_UNREACHABLE, POOL_INVALID, SCHEMA_OUTDATED. */
   claim(wish: ClaimWish): Promise<TimedAnswer> {
-    const key = this.#claimKey(wish);
-    let group = this.#claims.get(key);
-    if (group === undefined) {
-      group = new GroupCommit({
-        run: (requests) => this.#runClaims(wish, requests),
-        clock: this.#clock,
-      });
-      this.#claims.set(key, group);
-    }
-    return group.submit(wish.request);
+    return this.#claims.claim(wish);
   }
 
   /** Throws FENCED when the token is not the newest, DATABASE_UNREACHABLE. */
@@ -109,31 +89,10 @@ export class LedgerBatches {
     await this.#abandoned.submit(claim);
   }
 
-  async #runClaims(wish: ClaimWish, requests: readonly ClaimRequest[]): Promise<readonly TimedAnswer[]> {
-    const { pool, rerun } = wish;
-    return askAgain(
-      this.#clock,
-      async () => {
-        const sentAtMs = this.#clock.now();
-        const answers = await this.#ledger.claim({ pool, rerun, ttlMs: this.#ttlMs, requests });
-        return answers.map((answer) => ({ answer, sentAtMs }));
-      },
-      // The lost call may still be at work and hold the very claim it made for us.
-      (answers) => answers.some(({ answer }) => answer.status === "contended"),
-    );
-  }
-
   /** Outside the batch, a claim waits for the transaction that holds its row, up to the statement's time limit. */
   async #alone(ask: () => Promise<readonly EndAnswer[]>): Promise<EndAnswer> {
     const [answer] = await askAgain(this.#clock, ask);
     return answer ?? "lost";
-  }
-
-  /** Scopes of one batch are of the same columns. */
-  #claimKey({ pool, rerun, request }: ClaimWish): string {
-    const columns = Object.keys(request.scope);
-    if (columns.length > 1) columns.sort();
-    return JSON.stringify([this.#poolId(pool), rerun, request.pick !== null, ...columns]);
   }
 
   #poolId(pool: PoolDefinition): number {

@@ -19,7 +19,7 @@ export function claimAnswers(poolName: string, requests: number, answer: QueryAn
 }
 
 /** What came of claims that were tried as new ones. */
-export interface NewClaims {
+export interface MadeClaims {
   /** Those that were made, by holder. */
   readonly made: ReadonlyMap<string, Extract<ClaimAnswer, { status: "claimed" }>>;
   /** Scopes, as the ledger writes them, that had too few free rows for the new claimants. */
@@ -29,7 +29,7 @@ export interface NewClaims {
 }
 
 /** Rows come as arrays: NEW_CLAIM_COLUMNS, then the user's own. */
-export function newClaims(poolName: string, answer: QueryAnswer): NewClaims {
+export function newClaims(poolName: string, answer: QueryAnswer): MadeClaims {
   const ownColumns = answer.fields.slice(NEW_CLAIM_COLUMNS.length).map((field) => field.name);
   const made = new Map<string, Extract<ClaimAnswer, { status: "claimed" }>>();
   for (const found of answer.rows) {
@@ -40,15 +40,15 @@ export function newClaims(poolName: string, answer: QueryAnswer): NewClaims {
     const row = namedRow(ownColumns, values, NEW_CLAIM_COLUMNS.length);
     made.set(holder, { status: "claimed", claim, attempt: 1, resumed: false, row });
   }
-  // Said of all, in each row.
-  const [short = "[]", nextIds = "[]"] = (answer.rows[0] ?? []) as NewClaimValues;
-  return { made, short: JSON.parse(short), nextIds: new Set(JSON.parse(nextIds)) };
+  // Said of all, once.
+  const first = answer.rows.find((row) => (row as NewClaimValues)[0] !== null) as NewClaimValues | undefined;
+  return { made, short: JSON.parse(first?.[0] ?? "[]"), nextIds: new Set(JSON.parse(first?.[1] ?? "[]")) };
 }
 
 /** NEW_CLAIM_COLUMNS as they come: two lists as JSON, then the claim, null where none was made. */
 type NewClaimValues = [
-  short: string,
-  nextIds: string,
+  short: string | null,
+  nextIds: string | null,
   holder: string | null,
   claimant: string,
   scope: string,

@@ -51,14 +51,18 @@ export class ClaimBatches {
     this.#ports = ports;
   }
 
+  /** `NewClaims.claimNew`. Throws as `databaseError` names it. */
+  async runNew(pool: OpenPool, batch: ClaimBatch): Promise<readonly (ClaimAnswer | undefined)[]> {
+    const ask = { pool, batch };
+    const answers = await this.#claimNew(ask, this.#parties(ask));
+    return batch.requests.map((request) => answers.get(request));
+  }
+
   /** Answers in the order of the requests. Throws what concerns the whole batch, as `databaseError` names it. */
   async run(pool: OpenPool, batch: ClaimBatch): Promise<readonly ClaimAnswer[]> {
     const ask = { pool, batch };
     const parties = this.#parties(ask);
-    const answers = new Map<ClaimRequest, ClaimAnswer>();
-    for (const [start, tried] of this.#startsOf(pool, parties)) {
-      for (const [request, answer] of await this.#claimNew(ask, start, tried)) answers.set(request, answer);
-    }
+    const answers = new Map(batch.triedAsNew ? [] : await this.#claimNew(ask, parties));
     for (const party of parties) {
       const left = party.requests.filter((request) => !answers.has(request));
       // Rows are chosen by id or not at all: a batch that mixes both is two statements.
@@ -71,6 +75,15 @@ export class ClaimBatches {
       }
     }
     return batch.requests.flatMap((request) => answers.get(request) ?? []);
+  }
+
+  /** Tries what may be new, in a statement for each way to begin the search. After: those that were made. */
+  async #claimNew(ask: Ask, parties: readonly Party[]): Promise<ReadonlyMap<ClaimRequest, ClaimAnswer>> {
+    const answers = new Map<ClaimRequest, ClaimAnswer>();
+    for (const [start, tried] of this.#startsOf(ask.pool, parties)) {
+      for (const [request, answer] of await this.#tryAsNew(ask, start, tried)) answers.set(request, answer);
+    }
+    return answers;
   }
 
   #parties({ pool, batch }: Ask): readonly Party[] {
@@ -98,8 +111,7 @@ export class ClaimBatches {
     return starts;
   }
 
-  /** Tries them as claims of claimants that have none. After: those that were made. */
-  async #claimNew(ask: Ask, start: SearchStart, parties: readonly Party[]): Promise<ReadonlyMap<ClaimRequest, ClaimAnswer>> {
+  async #tryAsNew(ask: Ask, start: SearchStart, parties: readonly Party[]): Promise<ReadonlyMap<ClaimRequest, ClaimAnswer>> {
     const { pool, batch } = ask;
     const members = parties.flatMap((party) => party.requests.map((request) => ({ request, ...party })));
     const columns = parties[0]?.scope.columns ?? [];
@@ -120,9 +132,9 @@ export class ClaimBatches {
     try {
       answer = await this.#ask(text, values);
     } catch (error) {
-      if (databaseFault(error) !== "member") throw databaseError(error, "claiming failed");
-      // The other statement finds out whose fault it is.
+      // Whatever it is, the other statement finds out whose fault it is, scope by scope.
       for (const { position } of parties) position.noteFailure();
+      if (databaseFault(error) === "unreachable") throw databaseError(error, "claiming failed");
       return new Map();
     }
     const claims = newClaims(pool.name, answer);

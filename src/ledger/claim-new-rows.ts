@@ -1,4 +1,4 @@
-import { type ClaimPieces, type ClaimShape, claimPieces, MAX_CLAIM_BATCH } from "./claim-pieces.ts";
+import { type ClaimPieces, type ClaimShape, claimPieces, MAX_CLAIM_BATCH, type ScopeValues } from "./claim-pieces.ts";
 
 /**
  * Where the search for free rows begins: anywhere, in the order that the user asked for if any; or behind an id, along the ids. Along the
@@ -34,7 +34,7 @@ const FIRST_MORE_PARAMETER = 6;
  * Input:  $1 pool name, $2 claimants text[], $3 holders text[], $4 message ids text[], $5 ttl in ms; to begin behind ids, text[] of them;
  *         then for each scope column its values text[]. Each is as long as the claimants. A lone request has text instead of text[].
  * Output: a row for each claim that was made, in no order, or one without a holder: NEW_CLAIM_COLUMNS, then the columns of the user's
- *         table. short: scopes that have too few free rows; next_ids: of each scope the id to begin behind the next time, the highest that
+ *         table. In the first row alone, as JSON, short: scopes that have too few free rows; next_ids: of each scope the id to begin behind the next time, the highest that
  *         was claimed, or after a search from anywhere the lowest.
  * Atomic: all of it or nothing. READ COMMITTED, as `claimSql`; what it locks, waits for and reads, and in which order, is the same:
  *   request   claimants without a record: for no others a row is locked; party: how many of a scope
@@ -48,19 +48,19 @@ const FIRST_MORE_PARAMETER = 6;
 export function claimNewSql(shape: NewClaimShape): string {
   const { schema, pool } = shape;
   const pieces = claimPieces(shape);
+  if (shape.isLone) return loneClaimSql(shape, pieces);
   return `
-with request as materialized (
+with "exclaim request" as materialized (
   select w.*, row_number() over (partition by w.scope) as place
   from (
     ${wishes(shape, pieces)}
   ) w
   where (select true from ${schema}.claims c where c.claimant = w.claimant and c.scope = w.scope and c.pool = $1) is null
 ),
-party as materialized (
-  select r.scope, count(*) as members${parts(shape)
-    .map((part) => `, (array_agg(r.${part}))[1] as ${part}`)
-    .join("")}
-  from request r group by r.scope
+"exclaim party" as materialized (
+  select distinct on (r.scope) ${["r.scope", ...parts(shape).map((part) => `r.${part}`)].join(", ")},
+    count(*) over (partition by r.scope) as members
+  from "exclaim request" r
 ),
 chosen as materialized (
   ${shape.scope.length === 0 ? chosenAtOnce(shape, pieces) : chosenByScope(shape, pieces)}
@@ -70,9 +70,9 @@ added as (
     (pool, scope, claimant, resource_id, token, status, attempt, holder, leased_until, message_id, previous)
   select $1, r.scope, r.claimant, f.key, coalesce(t.token, 0) + 1, 'held', 1, r.holder,
     clock_timestamp() + $5::double precision * interval '1 millisecond', r.message_id, f.previous
-  from request r join chosen f using (scope, place)
+  from "exclaim request" r join chosen f using (scope, place)
   left join ${schema}.last_released_tokens($1, array(select key from chosen)) t on t.resource_id = f.key
-  order by r.claimant, r.place
+  order by r.claimant, r.scope, r.place
   on conflict (pool, scope, claimant) do nothing
   returning c.holder, c.claimant, c.scope, c.resource_id, c.token
 ),
@@ -84,7 +84,7 @@ written as (
     i.resource_id as "exclaim resource", i.token as "exclaim token", ${pieces.written} as "exclaim written", t.*
 ),
 verdict as materialized (
-  select to_json(array(select p.scope from party p where p.members > (select count(*) from chosen c where c.scope = p.scope)))::text as short,
+  select to_json(array(select p.scope from "exclaim party" p where p.members > (select count(*) from chosen c where c.scope = p.scope)))::text as short,
     to_json(array(
       select distinct on (c.scope) c.key from chosen c join added a on a.resource_id = c.key
       order by c.scope, c.id ${shape.start === "behind" ? "desc" : "asc"}
@@ -100,17 +100,16 @@ verdict as materialized (
       ) a where a.rows <> 1
     ) end as sound
 )
-select v.short, v.next_ids, w.* from verdict v left join written w on true where v.sound`;
+select case when row_number() over () = 1 then v.short end, case when row_number() over () = 1 then v.next_ids end, w.*
+from verdict v left join written w on true where v.sound`;
 }
 
 /** Each request with its claimant as the owner column writes it, its scope's text and values, and the id to begin behind. */
 function wishes(shape: NewClaimShape, pieces: ClaimPieces): string {
-  const { pool, scope, start, isLone } = shape;
+  const { pool, scope, start } = shape;
   const columns = ["claimant", "holder", "message_id", ...parts(shape)];
   const parameters = [2, 3, 4, ...parts(shape).map((_, index) => FIRST_MORE_PARAMETER + index)];
-  const given = isLone
-    ? `(select ${columns.map((column, index) => `$${parameters[index]}::text as ${column}`).join(", ")})`
-    : `(select * from unnest(${parameters.map((number) => `$${number}::text[]`).join(", ")}) as i (${columns.join(", ")})
+  const given = `(select * from unnest(${parameters.map((number) => `$${number}::text[]`).join(", ")}) as i (${columns.join(", ")})
       limit (select ${MAX_CLAIM_BATCH}))`;
   return `select ${[
     `${pieces.claimant("i.claimant")} as claimant`,
@@ -130,14 +129,14 @@ function parts({ scope, start }: NewClaimShape): string[] {
 
 function chosenAtOnce(shape: NewClaimShape, pieces: ClaimPieces): string {
   return `select f.*, row_number() over () as place from (
-    ${search(shape, pieces, { scope: "'{}'", members: "(select count(*) from request)", behind: "(select behind from party)" })}
+    ${search(shape, pieces, { scope: "'{}'", members: '(select count(*) from "exclaim request")', behind: '(select behind from "exclaim party")' })}
   ) f limit ${MAX_CLAIM_BATCH}`;
 }
 
 /** For each scope a search of its own. The inner LIMIT that is written out keeps the planner from compiling the statement for millions. */
 function chosenByScope(shape: NewClaimShape, pieces: ClaimPieces): string {
   return `select f.*, row_number() over (partition by f.scope) as place
-  from party p cross join lateral (
+  from "exclaim party" p cross join lateral (
     select * from (
       ${search(shape, pieces, { scope: "p.scope", members: "p.members", behind: "p.behind" })}
     ) f limit ${MAX_CLAIM_BATCH}
@@ -148,12 +147,56 @@ function search(
   { pool, start }: NewClaimShape,
   pieces: ClaimPieces,
   party: { readonly scope: string; readonly members: string; readonly behind: string },
+  values: ScopeValues = (_, index) => `p.part_${index}`,
 ): string {
   const id = `${pool.table}.${pool.id.sql}`;
   return `select ${party.scope} as scope, ${id} as id, ${pieces.idText(pool.table)} as key, ${pieces.previous} as previous
       from ${pool.table}
-      where ${pool.free}${pieces.inScope((_, index) => `p.part_${index}`)}${start === "behind" ? ` and ${id} > ${party.behind}` : ""}
+      where ${pool.free}${pieces.inScope(values)}${start === "behind" ? ` and ${id} > ${party.behind}` : ""}
       ${start === "anywhere" ? pool.orderBy : `order by ${id}`}
       limit ${party.members}
       for update skip locked`;
+}
+
+/** The same for one request, with less to do: no places to be given, one row to be judged. */
+function loneClaimSql(shape: NewClaimShape, pieces: ClaimPieces): string {
+  const { schema, pool, start } = shape;
+  const behind = start === "behind" ? `$${FIRST_MORE_PARAMETER}::${pool.id.type}` : "";
+  const firstPart = FIRST_MORE_PARAMETER + (start === "behind" ? 1 : 0);
+  const values: ScopeValues = (column, index) => `$${firstPart + index}::${column.type}`;
+  const party = { scope: pieces.scope(values), members: '(select count(*) from "exclaim request")', behind };
+  return `
+with "exclaim request" as materialized (
+  select w.* from (select ${pieces.claimant("$2::text")} as claimant, ${pieces.scope(values)} as scope offset 0) w
+  where (select true from ${schema}.claims c where c.claimant = w.claimant and c.scope = w.scope and c.pool = $1) is null
+),
+chosen as materialized (
+  select * from (
+    ${search(shape, pieces, party, values)}
+  ) f limit ${MAX_CLAIM_BATCH}
+),
+added as (
+  insert into ${schema}.claims as c
+    (pool, scope, claimant, resource_id, token, status, attempt, holder, leased_until, message_id, previous)
+  select $1, r.scope, r.claimant, f.key, coalesce((select t.token from ${schema}.last_released_tokens($1, array[f.key]) t), 0) + 1,
+    'held', 1, $3::text, clock_timestamp() + $5::double precision * interval '1 millisecond', $4::text, f.previous
+  from "exclaim request" r, chosen f
+  on conflict (pool, scope, claimant) do nothing
+  returning c.holder, c.claimant, c.scope, c.resource_id, c.token
+),
+written as (
+  update ${pool.table} t set ${pieces.writes}
+  from added i
+  where t.${pool.id.sql} = i.resource_id::${pool.id.type}${pieces.stillFree}
+  returning i.holder as "exclaim holder", i.claimant as "exclaim claimant", i.scope as "exclaim scope",
+    i.resource_id as "exclaim resource", i.token as "exclaim token", ${pieces.written} as "exclaim written", t.*
+),
+verdict as materialized (
+  select
+    (select to_json(array[r.scope])::text from "exclaim request" r where not exists (select from chosen)) as short,
+    (select count(*) from written where "exclaim written") as rows
+)
+select coalesce(v.short, '[]'), to_json(array[w."exclaim resource"])::text, w.*
+from verdict v left join written w on true
+where v.rows = (select count(*) from added) or (select ${schema}.refuse_unwritten_row(a.resource_id, v.rows) from added a)`;
 }

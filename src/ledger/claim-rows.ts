@@ -75,11 +75,11 @@ with input as materialized (
   from unnest($2::text[], $3::text[], $4::text[], $7::text[]) with ordinality as i (claimant, holder, message_id, pick, ord)
 ),
 scope as materialized (select ${pieces.scope(scopeValues)} as scope),
-member as materialized (
+"exclaim member" as materialized (
   select distinct on (i.claimant) i.*, s.scope from input i, scope s order by i.claimant, i.ord
 ),
 known as materialized (
-  select c.* from member m cross join lateral (
+  select c.* from "exclaim member" m cross join lateral (
     select * from ${claims} c where c.claimant = m.claimant and c.scope = m.scope and c.pool = $1 offset 0
   ) c
 ),
@@ -87,7 +87,7 @@ locked as materialized (
   select c.claimant, c.scope, c.status, c.resource_id, c.token, m.holder, m.message_id,
     c.status = 'held' and c.holder = m.holder as own, c.status <> 'held' and c.holder = m.holder as over,
     c.leased_until > clock_timestamp() as live
-  from member m cross join lateral (
+  from "exclaim member" m cross join lateral (
     select * from ${claims} c
     where c.claimant = m.claimant and c.scope = m.scope and c.pool = $1 and (c.status <> 'completed' or $6::boolean)
     for update skip locked
@@ -114,7 +114,7 @@ resumed as (
 ),
 fresh as materialized (
   select m.*, row_number() over (order by m.ord) as n
-  from member m left join known k using (claimant) left join locked l using (claimant)
+  from "exclaim member" m left join known k using (claimant) left join locked l using (claimant)
   where k.claimant is null or (l.status = 'released' and not l.over)
 ),
 chosen as materialized (
@@ -203,7 +203,7 @@ answers as (
     case when k.status = 'held' and l.own is not true
       then greatest(0, extract(epoch from k.leased_until - clock_timestamp()) * 1000) end as retry_after_ms
   from input i cross join scope s
-  left join member m on m.ord = i.ord
+  left join "exclaim member" m on m.ord = i.ord
   left join known k on k.claimant = m.claimant
   left join locked l on l.claimant = m.claimant
   left join due d on d.claimant = m.claimant

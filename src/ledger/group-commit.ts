@@ -59,6 +59,11 @@ export class GroupCommit<Member, Answer> {
     });
   }
 
+  /** Answers those who wait, none of whom was asked for yet. */
+  answerWaiting(answer: Answer): void {
+    for (const { resolve } of this.#waiting.splice(0)) resolve(answer);
+  }
+
   #schedule(): void {
     if (this.#scheduled || this.#waiting.length === 0) return;
     this.#scheduled = true;

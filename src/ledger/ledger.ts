@@ -44,6 +44,17 @@ export interface Ledger {
   renew(claims: readonly ClaimRef[], ttlMs: number): Promise<readonly EndAnswer[]>;
 }
 
+/** The quick way for claimants that most likely have no claim yet, beside `Ledger`, for a ledger that has one. */
+export interface NewClaims {
+  /**
+   * Tries requests of any scopes as those of claimants without a claim, in one statement.
+   * After: those that were claimed, in the order asked; undefined for the others, of which nothing happened: ask `Ledger.claim` for them
+   * with `triedAsNew`. It picks no rows.
+   * Throws as `Ledger`: what happened is unknown then. Asking `Ledger.claim` with the same holders tells.
+   */
+  claimNew(batch: ClaimBatch): Promise<readonly (ClaimAnswer | undefined)[]>;
+}
+
 /** Writes that commit only under the newest token; beside `Ledger`, since only a database can do it. */
 export interface FencedTransactions {
   /**
@@ -86,6 +97,8 @@ export interface ClaimBatch {
   readonly ttlMs: number;
   /** A completed claim is claimed again instead of answered `replayed`. */
   readonly rerun: boolean;
+  /** `NewClaims.claimNew` was asked before. @default false */
+  readonly triedAsNew?: boolean;
   readonly requests: readonly ClaimRequest[];
 }
 

@@ -8,7 +8,16 @@ import { endTexts } from "./end-texts.ts";
 import { fencedTransaction } from "./fenced-transaction.ts";
 import { findClaim } from "./find-claim.ts";
 import { inHalves } from "./in-halves.ts";
-import type { ClaimAnswer, ClaimBatch, ClaimLookup, ClaimRef, EndAnswer, FencedTransactions, Ledger } from "./ledger.ts";
+import type {
+  ClaimAnswer,
+  ClaimBatch,
+  ClaimLookup,
+  ClaimRef,
+  EndAnswer,
+  FencedTransactions,
+  Ledger,
+  NewClaims,
+} from "./ledger.ts";
 import { missingObject } from "./missing-object.ts";
 import { type OpenPool, openPool } from "./open-pool.ts";
 import { type OpenScope, openScope } from "./open-scope.ts";
@@ -36,7 +45,7 @@ export interface PostgresLedgerOptions {
 }
 
 /** The ledger in PostgreSQL 13 or newer: the authority on who has what. */
-export function postgresLedger(options: PostgresLedgerOptions): Ledger & FencedTransactions & ClaimLookup {
+export function postgresLedger(options: PostgresLedgerOptions): Ledger & NewClaims & FencedTransactions & ClaimLookup {
   const server = statements(options.database, options.clock, options.statementTimeoutMs ?? DEFAULT_STATEMENT_TIMEOUT_MS);
   const schema = quoteIdentifier(options.schema);
   const ring = outboxBell(server, options.clock, options.schema);
@@ -46,6 +55,9 @@ export function postgresLedger(options: PostgresLedgerOptions): Ledger & FencedT
 
   return {
     claim,
+    async claimNew(batch) {
+      return claiming.runNew(await openOnce(batch.pool), batch);
+    },
     complete: (completions, options) =>
       end(completions, texts.complete(options?.wait), (members) => [
         ...refColumns(members.map((member) => member.claim)),

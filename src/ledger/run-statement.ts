@@ -18,7 +18,7 @@ export interface Statements {
  * a statement. A connection that failed is closed rather than pooled, so that a late answer never meets the next statement.
  */
 export function statements(database: Database, clock: Clock, timeoutMs: number): Statements {
-  const plans = new KeptPlans();
+  const plans = new KeptPlans(clock);
   return { run: (query) => run(query), connect, timeoutMs };
 
   async function run(query: Query, onTimeout = cancelOnServer): Promise<QueryAnswer> {

@@ -1,4 +1,4 @@
-import type { NewClaims } from "./claim-answers.ts";
+import type { MadeClaims } from "./claim-answers.ts";
 import type { ClaimRequest } from "./ledger.ts";
 import type { OpenScope } from "./open-scope.ts";
 
@@ -28,7 +28,7 @@ export class SearchPosition {
   }
 
   /** How the requests of a batch that was tried ended. */
-  note(requests: readonly ClaimRequest[], { made, short, nextIds }: NewClaims): void {
+  note(requests: readonly ClaimRequest[], { made, short, nextIds }: MadeClaims): void {
     const own = requests.flatMap((request) => made.get(request.holder)?.claim ?? []);
     const isShort = own[0] === undefined ? short.length > 0 : short.includes(own[0].scope);
     const next = own.find((claim) => nextIds.has(claim.resourceId));

@@ -86,8 +86,8 @@ async function claimAll(requests: readonly { claimant: string }[]): Promise<void
 
 function nameOf(text: string): string {
   if (text === "discard plans") return "plans dropped";
-  if (text.includes("request as materialized")) return "new claims";
-  if (text.includes("member as materialized")) return "any claims";
+  if (text.includes('"exclaim request" as materialized')) return "new claims";
+  if (text.includes('"exclaim member" as materialized')) return "any claims";
   if (text.includes("set status = 'completed'")) return "completions";
   if (text.includes("set status = 'released'")) return "releases";
   return text;

@@ -94,7 +94,7 @@ function recordingClaims(): [ReturnType<typeof testLedger>, () => Query] {
         if (connection === undefined) return checkedOut(error, undefined);
         checkedOut(undefined, {
           query(query) {
-            if (query.text.includes("request as materialized")) last = query;
+            if (query.text.includes('"exclaim request" as materialized')) last = query;
             return connection.query(query as { text: string });
           },
           release: (failure) => connection.release(failure),

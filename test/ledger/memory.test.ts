@@ -233,7 +233,13 @@ function openMemory(rows: Row[], columnTypes: ColumnTypes = {}) {
 
 function claimAll(ledger: MemoryLedger, claimants: readonly string[], pool = POOL, scope: Scope = {}) {
   const nth = ledger.claims().reduce((sum, claim) => sum + claim.attempt, 0);
-  const requests = claimants.map((claimant) => ({ scope, claimant, holder: `${claimant}-${nth}`, messageId: null, pick: null }));
+  const requests = claimants.map((claimant) => ({
+    scope,
+    claimant,
+    holder: `${claimant}-${nth}`,
+    messageId: null,
+    pick: null,
+  }));
   return ledger.claim({ pool, ttlMs: 1_000, rerun: false, requests });
 }
 
