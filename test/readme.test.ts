@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { readmeTables } from "../bench/claims/readme-tables.ts";
 import { createExclaim, DEFAULT_DRAIN_MS, DEFAULT_SCHEMA, DEFAULT_TTL_MS, type Exclaim } from "../src/claim/create-exclaim.ts";
 import type { Pool } from "../src/claim/pool.ts";
 import { DEFAULT_MAX_DEFERRALS } from "../src/settle/decide.ts";
@@ -94,6 +95,12 @@ describe("the README's table of locks", () => {
     );
 
     expect([...new Set(listedBackends())].sort()).toEqual(all.sort());
+  });
+});
+
+describe("the README's tables of what claims cost", () => {
+  it("are those of the last full run (npm run bench, npm run readme)", () => {
+    expect(README).toContain(`<!-- claims tables -->\n\n${readmeTables()}\n\n<!-- end of claims tables -->`);
   });
 });
 
