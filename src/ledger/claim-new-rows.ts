@@ -46,7 +46,7 @@ const FIRST_MORE_PARAMETER = 6;
  * So it can be kept, and every step looks rows up one by one, by index.
  */
 export function claimNewSql(shape: NewClaimShape): string {
-  const { schema, pool } = shape;
+  const { schema } = shape;
   const pieces = claimPieces(shape);
   if (shape.isLone) return loneClaimSql(shape, pieces);
   return `
@@ -76,13 +76,7 @@ added as (
   on conflict (pool, scope, claimant) do nothing
   returning c.holder, c.claimant, c.scope, c.resource_id, c.token
 ),
-written as (
-  update ${pool.table} t set ${pieces.writes}
-  from added i
-  where t.${pool.id.sql} = i.resource_id::${pool.id.type}${pieces.stillFree}
-  returning i.holder as "exclaim holder", i.claimant as "exclaim claimant", i.scope as "exclaim scope",
-    i.resource_id as "exclaim resource", i.token as "exclaim token", ${pieces.written} as "exclaim written", t.*
-),
+${written(shape, pieces)},
 verdict as materialized (
   select to_json(array(select p.scope from "exclaim party" p where p.members > (select count(*) from chosen c where c.scope = p.scope)))::text as short,
     to_json(array(
@@ -184,13 +178,7 @@ added as (
   on conflict (pool, scope, claimant) do nothing
   returning c.holder, c.claimant, c.scope, c.resource_id, c.token
 ),
-written as (
-  update ${pool.table} t set ${pieces.writes}
-  from added i
-  where t.${pool.id.sql} = i.resource_id::${pool.id.type}${pieces.stillFree}
-  returning i.holder as "exclaim holder", i.claimant as "exclaim claimant", i.scope as "exclaim scope",
-    i.resource_id as "exclaim resource", i.token as "exclaim token", ${pieces.written} as "exclaim written", t.*
-),
+${written(shape, pieces)},
 verdict as materialized (
   select
     (select to_json(array[r.scope])::text from "exclaim request" r where not exists (select from chosen)) as short,
@@ -199,4 +187,15 @@ verdict as materialized (
 select coalesce(v.short, '[]'), to_json(array[w."exclaim resource"])::text, w.*
 from verdict v left join written w on true
 where v.rows = (select count(*) from added) or (select ${schema}.refuse_unwritten_row(a.resource_id, v.rows) from added a)`;
+}
+
+/** The step that writes the owner column, the same for many and for one. */
+function written({ pool }: NewClaimShape, pieces: ClaimPieces): string {
+  return `written as (
+  update ${pool.table} t set ${pieces.writes}
+  from added i
+  where t.${pool.id.sql} = i.resource_id::${pool.id.type}${pieces.stillFree}
+  returning i.holder as "exclaim holder", i.claimant as "exclaim claimant", i.scope as "exclaim scope",
+    i.resource_id as "exclaim resource", i.token as "exclaim token", ${pieces.written} as "exclaim written", t.*
+)`;
 }
