@@ -56,7 +56,7 @@ describe("claims of different scopes at once", () => {
     expect((await heldUp).status).toBe("completed");
   });
 
-  // Planted: an error of one scope thrown for the whole batch: all of them were failed, one of them with its row.
+  // Planted: what the statement for all meets thrown to all, by the ledger and by the engine: all three were failed.
   it("S5 are completed though the database refuses those of one scope, which alone are told", async () => {
     await database.pool.query(
       `do $$ begin execute format('alter database %I set exclaim_test.forbids = yes', current_database()); end $$`,
