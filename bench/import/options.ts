@@ -8,7 +8,7 @@ export interface Options {
 
 const ROWS = 1_000_000;
 /** Shows that everything runs. Its numbers mean nothing. */
-const SMOKE_ROWS = 20_000;
+const SMOKE_ROWS = 4_000;
 /** Enough to be in the middle of it five times. */
 const KILLS_ROWS = 100_000;
 
