@@ -15,7 +15,7 @@ export interface NewClaimShape extends ClaimShape {
 /** Columns before the user's own in each row of the answer. */
 export const NEW_CLAIM_COLUMNS = [
   "short",
-  "last_ids",
+  "next_ids",
   "holder",
   "claimant",
   "scope",
