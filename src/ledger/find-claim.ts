@@ -1,4 +1,4 @@
-import { databaseError } from "./database-errors.ts";
+import { databaseError, databaseFault } from "./database-errors.ts";
 import type { FoundClaim } from "./ledger.ts";
 import type { OpenPool } from "./open-pool.ts";
 import type { OpenScope } from "./open-scope.ts";
@@ -26,6 +26,8 @@ export async function findClaim(
   try {
     ({ rows } = await server.run({ text, values: [pool.name, claimant, ...scope.values] }));
   } catch (error) {
+    // Nobody has a claim under what its column cannot hold.
+    if (databaseFault(error) === "member") return null;
     throw databaseError(error, "a claim could not be read");
   }
   const row = rows[0] as Found | undefined;

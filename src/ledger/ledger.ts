@@ -27,7 +27,9 @@ export interface Ledger {
    * Gives each claimant its row: the one it has, or a free one.
    * After: `claimed` answers are durable and leased for `ttlMs` from a moment not before this call was made.
    * Died in between: the lease runs out and the claimant's next claim resumes the same row.
-   * Calling again with the same `holder` finds the claim made before and answers `claimed` with the same token.
+   * Calling again with the same `holder` finds the claim made before and answers `claimed` with the same token; once that claim has
+   * ended the call comes late and acquires nothing: it is replayed a completion, and else contended.
+   * A claimant that a batch names twice in a scope is tried for its first request; the others are contended.
    */
   claim(batch: ClaimBatch): Promise<readonly ClaimAnswer[]>;
 
@@ -145,7 +147,7 @@ export type EndAnswer = "done" | "lost" | "busy" | { readonly refused: ExclaimEr
 
 /** Reading, apart from claiming. */
 export interface ClaimLookup {
-  /** A claimant's claim in a pool and scope, or null. Throws as `Ledger` does. */
+  /** A claimant's claim in a pool and scope; null also when either does not fit its column. Throws as `Ledger` does. */
   find(pool: PoolDefinition, scope: Scope, claimant: string): Promise<FoundClaim | null>;
 }
 

@@ -1,5 +1,5 @@
 import { ExclaimError, type ExclaimErrorCode, type ExclaimErrorDetails } from "../errors.ts";
-import type { ClaimAnswer, Row } from "./ledger.ts";
+import type { Row } from "./ledger.ts";
 import type { PoolDefinition, Scope } from "./pool-definition.ts";
 
 /** By table and column, how values compare: by their text, or as whole numbers of 64 bits. */
@@ -35,35 +35,44 @@ export class MemoryTables {
     this.#isNamed = isNamed;
   }
 
-  resolve(definition: PoolDefinition, scope: Scope): Target {
+  /** Refuses a scope of which a value is null or does not fit its column. Throws POOL_INVALID. */
+  resolve(definition: PoolDefinition, scope: Scope): Target | ReturnType<typeof refusal> {
+    const target = this.resolveAll(definition);
+    const { table } = definition;
+    const scopeValues: [column: string, text: string][] = [];
+    for (const [column, value] of Object.entries(scope)) {
+      const text = isNull(scope, column) ? undefined : this.fit(table, column, value);
+      if (text === undefined) {
+        return refusal("SCOPE_INVALID", "The scope value is null or does not fit its column.", { table, column });
+      }
+      scopeValues.push([column, text]);
+    }
+    scopeValues.sort(([a], [b]) => (a < b ? -1 : 1));
+    return scopeValues.length === 0 ? target : { ...target, scope: JSON.stringify(scopeValues), scopeValues };
+  }
+
+  /** The whole pool, of no scope. Throws POOL_INVALID. */
+  resolveAll(definition: PoolDefinition): Target {
     const { table, where = {}, orderBy } = definition;
     const rows = Object.hasOwn(this.#tables, table) ? this.#tables[table] : undefined;
     if (rows === undefined) throw new ExclaimError("POOL_INVALID", "The memory ledger has no such table.", { table });
     if (typeof where === "string")
       throw new ExclaimError("POOL_INVALID", "In memory `where` must be column values.", { table });
-    const scopeValues = Object.entries(scope).map(([column, value]) => {
-      const text = isNull(scope, column) ? undefined : this.fit(table, column, value);
-      if (text !== undefined) return [column, text] as const;
-      throw new ExclaimError("SCOPE_INVALID", "The scope value is null or does not fit its column.", { table, column });
-    });
-    scopeValues.sort(([a], [b]) => (a < b ? -1 : 1));
     return {
       definition,
       rows,
       idColumn: definition.idColumn ?? "id",
-      scope: scopeValues.length === 0 ? "" : JSON.stringify(scopeValues),
-      scopeValues,
+      scope: "",
+      scopeValues: [],
       where: Object.entries(where),
       order: orderBy === undefined ? [] : orderBy.split(",").map((part) => parseOrder(part, table)),
     };
   }
 
-  /** The row of that id for its claimant, or why there is none. */
-  picked(target: Target, pick: string): { free: Row } | Exclude<ClaimAnswer, { status: "claimed" }> {
+  /** The row of that id, which fits the id column, for its claimant, or why there is none. */
+  picked(target: Target, pick: string): { free: Row } | { status: "empty" | "taken" } {
     const { table } = target.definition;
-    const id = this.fit(table, target.idColumn, pick);
-    if (id === undefined) return refusal("PICK_INVALID", "The picked id must fit the id column's type.", { table });
-    const row = this.rowById(target, id);
+    const row = this.rowById(target, this.#text(table, target.idColumn, pick));
     if (row === undefined || !this.#holds(table, row, target.scopeValues)) return { status: "empty" };
     return this.#isFree(target, row) ? { free: row } : { status: "taken" };
   }

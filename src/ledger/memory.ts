@@ -1,5 +1,6 @@
 import type { Clock } from "../clock.ts";
 import { ExclaimError } from "../errors.ts";
+import { UNKNOWN_WAIT_MS } from "./claim-answers.ts";
 import type {
   ClaimAnswer,
   ClaimBatch,
@@ -63,8 +64,7 @@ export interface MemoryLedger extends Ledger, FencedTransactions, ClaimLookup {
  * Shape: `where` is equality only; the id column is `id` unless the definition names another.
  * After: every call takes effect in one synchronous step and answers on a microtask. The same calls at the same times give
  * the same answers: there are no timers and there is no chance in it.
- * Throws POOL_INVALID: the table is not there, `where` is SQL, `orderBy` is more than columns; SCOPE_INVALID: a value is null
- * or does not fit its column; CONFIG_INVALID from a transaction's `query`: there is no SQL here.
+ * Throws POOL_INVALID: the table is not there, `where` is SQL, `orderBy` is more than columns; CONFIG_INVALID from a transaction's `query`: there is no SQL here.
  */
 export function memoryLedger(options: MemoryLedgerOptions): MemoryLedger {
   return new LedgerInMemory(options);
@@ -100,7 +100,8 @@ class LedgerInMemory implements MemoryLedger {
   }
 
   async claim(batch: ClaimBatch): Promise<readonly ClaimAnswer[]> {
-    return batch.requests.map((request) => this.#claimOne(batch, this.#tables.resolve(batch.pool, request.scope), request));
+    const seen = new Set<string>();
+    return batch.requests.map((request) => this.#claimOne(batch, request, seen));
   }
 
   async complete(completions: readonly Completion[]): Promise<readonly EndAnswer[]> {
@@ -112,7 +113,7 @@ class LedgerInMemory implements MemoryLedger {
   }
 
   async release(pool: PoolDefinition, claims: readonly ClaimRef[]): Promise<readonly EndAnswer[]> {
-    const target = this.#tables.resolve(pool, {});
+    const target = this.#tables.resolveAll(pool);
     return claims.map((claim) => this.#releaseOne(target, claim));
   }
 
@@ -135,8 +136,8 @@ class LedgerInMemory implements MemoryLedger {
 
   async find(pool: PoolDefinition, scope: Scope, claimant: string): Promise<FoundClaim | null> {
     const target = this.#tables.resolve(pool, scope);
-    const owner = pool.ownerColumn;
-    const own = owner === undefined ? claimant : this.#tables.fit(pool.table, owner, claimant);
+    if ("status" in target) return null;
+    const own = this.#claimantOf(pool, claimant);
     const record = own === undefined ? undefined : this.#records.get(keyOf(pool.table, target.scope, own));
     if (record === undefined) return null;
     const { scope: inScope, token, status, messageId } = record;
@@ -149,14 +150,36 @@ class LedgerInMemory implements MemoryLedger {
     return [...this.#records.values()].map(({ holder: _holder, before: _before, ...record }) => record);
   }
 
-  #claimOne(batch: ClaimBatch, target: Target, request: ClaimRequest): ClaimAnswer {
-    const { table, ownerColumn } = target.definition;
-    const claimant = ownerColumn === undefined ? request.claimant : this.#tables.fit(table, ownerColumn, request.claimant);
+  /** The claimant as the owner column's type writes it; undefined when it does not fit. */
+  #claimantOf({ table, ownerColumn }: PoolDefinition, claimant: string): string | undefined {
+    return ownerColumn === undefined ? claimant : this.#tables.fit(table, ownerColumn, claimant);
+  }
+
+  /** Answers one request; `seen` are the claimants of those before it in the batch. */
+  #claimOne(batch: ClaimBatch, request: ClaimRequest, seen: Set<string>): ClaimAnswer {
+    const { table } = batch.pool;
+    const claimant = this.#claimantOf(batch.pool, request.claimant);
     if (claimant === undefined) return refusal("CLAIMANT_INVALID", "The claimant must fit the owner column's type.", { table });
+    const target = this.#tables.resolve(batch.pool, request.scope);
+    if ("status" in target) return target;
+    if (request.pick !== null && this.#tables.fit(table, target.idColumn, request.pick) === undefined) {
+      return refusal("PICK_INVALID", "The picked id must fit the id column's type.", { table });
+    }
+    const key = keyOf(table, target.scope, claimant);
+    if (seen.has(key)) return { status: "contended", retryAfterMs: UNKNOWN_WAIT_MS };
+    seen.add(key);
+    return this.#claimOnce(batch, target, request, claimant);
+  }
+
+  #claimOnce(batch: ClaimBatch, target: Target, request: ClaimRequest, claimant: string): ClaimAnswer {
+    const { table } = target.definition;
     const record = this.#records.get(keyOf(table, target.scope, claimant));
-    if (record === undefined || record.status === "released") return this.#grant(batch, target, request, claimant);
+    if (record === undefined) return this.#grant(batch, target, request, claimant);
     if (record.status === "completed" && !batch.rerun) return { status: "replayed", result: record.result };
-    const isOurs = record.status === "held" && record.holder === request.holder;
+    const isOurs = record.holder === request.holder;
+    // The request comes late: what this holder acquired has been ended since.
+    if (isOurs && record.status !== "held") return { status: "contended", retryAfterMs: UNKNOWN_WAIT_MS };
+    if (record.status === "released") return this.#grant(batch, target, request, claimant);
     const remainingMs = record.leasedUntilMs - this.#clock.now();
     if (record.status === "held" && !isOurs && remainingMs > 0) {
       return { status: "contended", retryAfterMs: Math.max(1, Math.ceil(remainingMs)) };

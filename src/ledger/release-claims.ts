@@ -4,8 +4,8 @@ import { stableText } from "./stable-text.ts";
 
 /**
  * Gives rows back to their pool, for claims of one pool. Input: as `endStatement`.
- * After:  owner null and the columns of `set` as they were, unless somebody else has written the owner meanwhile; the resource's
- *         token is remembered, so that its next claim continues above it.
+ * After:  owner null and the columns of `set` as they were, unless somebody has given the row to another owner meanwhile; the
+ *         resource's token is remembered, so that its next claim continues above it.
  * Raises EX001 where a trigger or row policy keeps a row's owner from being written: the ledger must not call it free then.
  * Locks claims before rows, and rows before a claim lets go of them: a row whose owner somebody has set to null could else be claimed
  * before the token is there to be read.
@@ -16,8 +16,9 @@ export function releaseClaimsSql(schema: string, pool: OpenPool, wait: boolean):
     ...(owner === null ? [] : [`${owner.sql} = null`]),
     ...pool.set.map(({ column }) => `${column.sql} = (l.previous ->> '${column.name.replaceAll("'", "''")}')::${column.type}`),
   ].join(", ");
-  const isTheirs = owner === null ? "true" : `${stableText(schema, owner, `t.${owner.sql}`)} = l.claimant`;
   const isFree = owner === null ? "true" : `t.${owner.sql} is null`;
+  // Also a row whose owner somebody has set to null: what "set" wrote would keep it from everybody.
+  const isTheirs = owner === null ? "true" : `(${isFree} or ${stableText(schema, owner, `t.${owner.sql}`)} = l.claimant)`;
   return endStatement({
     schema,
     wait,

@@ -104,6 +104,21 @@ describe("dead letters that exclaim notes in PostgreSQL", () => {
   });
 });
 
+describe("giving up a message", () => {
+  // Else it would come back for ever: a queue adapter gives up its claim before the message may go.
+  it("is done at once when its claimant or scope can name no claim, since it does not fit its column", async () => {
+    await database.pool.query("create table seat (id int primary key, owner int, hall int)");
+    const seats = openExclaim().pool({ table: "seat", ownerColumn: "owner" });
+    const message = { messageId: "m-1", onGiveUp: "release" } as const;
+
+    const refused = await seats.claim({ claimant: "seven", messageId: "m-1" }, async () => {});
+    await seats.giveUp({ ...message, claimant: "seven" });
+    await seats.giveUp({ ...message, claimant: "7", scope: { hall: "first" } });
+
+    expect(refused).toMatchObject({ status: "failed", error: { code: "CLAIMANT_INVALID" } });
+  });
+});
+
 /** One process's exclaim over connections of its own, ended with the test. */
 function openExclaim(url = database.url): Exclaim {
   return createExclaim({ database: openConnections({ connectionString: url }) });

@@ -4,7 +4,7 @@ import { type ExclaimErrorCode, isExclaimError } from "../../src/errors.ts";
 import type { ClaimRef, Row } from "../../src/ledger/ledger.ts";
 import { type MemoryLedger, memoryLedger } from "../../src/ledger/memory.ts";
 import type { PoolDefinition, Scope } from "../../src/ledger/pool-definition.ts";
-import { type LedgerFixture, type LedgerTableSpec, poolOf } from "../conformance/ledger/fixture.ts";
+import { type LedgerFixture, type LedgerTableSpec, poolOf, refusalOf } from "../conformance/ledger/fixture.ts";
 import { ledgerConformance } from "../conformance/ledger-conformance.ts";
 
 ledgerConformance("memory", createFixture);
@@ -106,16 +106,21 @@ describe("the memory ledger alone", () => {
     expect(codes).toEqual(["POOL_INVALID", "POOL_INVALID", "POOL_INVALID"]);
   });
 
-  it("refuses a scope that is null or does not fit, and claims nothing", async () => {
+  it("refuses a scope that is null or does not fit, alone in its batch, and finds no claim there", async () => {
     const rows: Row[] = [{ id: 1, user_id: null, campaign_id: 1 }];
     const { ledger } = openMemory(rows, { voucher_item: { campaign_id: "number" } });
     const scopes = [{ campaign_id: null }, { campaign_id: undefined }, { campaign_id: "abc" }] as unknown as Scope[];
 
-    const codes = [];
-    for (const scope of scopes) codes.push(await codeOf(claimAll(ledger, ["7"], POOL, scope)));
+    const requests = [...scopes, { campaign_id: 1 }].map((scope, index) => {
+      return { scope, claimant: "7", holder: `holder-${index}`, messageId: null, pick: null };
+    });
+    const answers = await ledger.claim({ pool: POOL, ttlMs: 1_000, rerun: false, requests });
+    const found = await Promise.all(scopes.map((scope) => ledger.find(POOL, scope, "7")));
 
-    expect(codes).toEqual(["SCOPE_INVALID", "SCOPE_INVALID", "SCOPE_INVALID"]);
-    expect(ledger.claims()).toEqual([]);
+    expect(answers.slice(0, 3).map(refusalOf)).toEqual(["SCOPE_INVALID", "SCOPE_INVALID", "SCOPE_INVALID"]);
+    expect(answers[3]?.status).toBe("claimed");
+    expect(ledger.claims()).toHaveLength(1);
+    expect(found).toEqual([null, null, null]);
   });
 
   it("orders numbers as numbers, texts as texts and null last", async () => {

@@ -132,6 +132,18 @@ describe("an id column", () => {
   });
 });
 
+describe("looking for the claim of a claimant or a scope that does not fit its column", () => {
+  it("finds none", async () => {
+    const pool = await createTable("owner", "bigint");
+    await database.ledger.claimed(pool, "7");
+    const { ledger } = database.ledger;
+
+    const found = [await ledger.find(pool, {}, "seven"), await ledger.find(pool, { id: "first" }, "7")];
+
+    expect(found).toEqual([null, null]);
+  });
+});
+
 describe("a batch in which only some pick a row", () => {
   it("gives those the row they named and the others any, in the order asked", async () => {
     const pool = await createTable("owner", "text");

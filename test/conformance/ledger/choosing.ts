@@ -119,6 +119,16 @@ export function choosingRules(create: CreateLedger): void {
       expect(refusalOf(answer)).toBe("PICK_INVALID");
     });
 
+    it("C10 is refused when the id does not fit its column, whatever the claimant has", async () => {
+      const driver = await openLedger(create, { rows: 2 });
+      await driver.claimed("7");
+      await driver.complete((await driver.claimed("8")).claim);
+
+      const answers = [await driver.claim("7", { pick: "abc" }), await driver.claim("8", { pick: "abc" })];
+
+      expect(answers.map(refusalOf)).toEqual(["PICK_INVALID", "PICK_INVALID"]);
+    });
+
     it("C10 gives way to the claim that the claimant has", async () => {
       const driver = await openLedger(create, { rows: 3 });
       await driver.fail((await driver.claimed("7", { pick: "1" })).claim);

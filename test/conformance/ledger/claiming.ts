@@ -123,6 +123,25 @@ export function claimingRules(create: CreateLedger): void {
       expect(Object.values(await driver.holders()).toSorted()).toEqual(["7", "8"]);
     });
 
+    it("S2 gets what its first request asks for when a batch asks for two rows, or for one that is not there", async () => {
+      const driver = await openLedger(create, { rows: 3 });
+      const picks = [
+        ["7", "2"],
+        ["8", "99"],
+        ["7", "3"],
+        ["8", "1"],
+      ] as const;
+      const requests = picks.map(([claimant, pick], index) => {
+        return { scope: {}, claimant, holder: `holder-${index}`, messageId: null, pick };
+      });
+
+      const { ledger, pool } = driver.fixture;
+      const answers = await ledger.claim({ pool, ttlMs: LONG_TTL_MS, rerun: false, requests });
+
+      expect(answers.map((answer) => answer.status)).toEqual(["claimed", "empty", "contended", "contended"]);
+      expect(await driver.owners()).toEqual({ 1: null, 2: "7", 3: null });
+    });
+
     it("S5 is answered with the same claim when the same holder asks again, its answer lost", async () => {
       const driver = await openLedger(create, { rows: 3 });
       const first = await driver.claimed("7", { holder: "lost-answer" });

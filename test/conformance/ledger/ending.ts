@@ -6,6 +6,31 @@ const ENDS = ["complete", "fail", "renew", "release"] as const;
 
 /** How claims end, who may end them, and what tokens say of it. */
 export function endingRules(create: CreateLedger): void {
+  describe("a claim that is asked for late, by a holder whose claim has ended since", () => {
+    for (const end of ["fail", "release"] as const) {
+      it(`S5 is contended after a ${end}, and takes nothing`, async () => {
+        const driver = await openLedger(create, { rows: 2 });
+        await driver[end]((await driver.claimed("7", { holder: "late" })).claim);
+        const before = [await driver.fixture.claims(), await driver.owners()];
+
+        const answer = await driver.claim("7", { holder: "late" });
+
+        expect(answer.status).toBe("contended");
+        expect([await driver.fixture.claims(), await driver.owners()]).toEqual(before);
+      });
+    }
+
+    it("S5 is contended after a completion, though a rerun is asked for", async () => {
+      const driver = await openLedger(create, { rows: 2 });
+      await driver.complete((await driver.claimed("7", { holder: "late" })).claim, "1");
+
+      const answer = await driver.claim("7", { holder: "late", rerun: true });
+
+      expect(answer.status).toBe("contended");
+      expect(await driver.claim("7")).toEqual({ status: "replayed", result: "1" });
+    });
+  });
+
   describe("an end that is told twice", () => {
     it("C6 is done again for a completion, and the first result stays", async () => {
       const driver = await openLedger(create, { rows: 1 });

@@ -53,6 +53,19 @@ export function foreignWriteRules(create: CreateLedger): void {
       expect(released).toBe("done");
       expect((await driver.claimed("8")).claim.token).toBe(claim.token + 1n);
     });
+
+    it("C13 has what the columns of set were before put back by its release, and is free again by where", async () => {
+      const definition = { where: { status: "free" }, set: { status: "taken" } };
+      const driver = await openLedger(create, { rows: 1, definition });
+      const { claim } = await driver.claimed("7");
+      await driver.fixture.writeRow("1", { user_id: null });
+
+      const released = await driver.release(claim);
+
+      expect(released).toBe("done");
+      expect(await driver.column("status")).toEqual({ 1: "free" });
+      expect((await driver.claimed("8")).claim.token).toBe(claim.token + 1n);
+    });
   });
 
   describe("a claimed row that somebody gave to another owner", () => {
