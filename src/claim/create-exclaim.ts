@@ -3,6 +3,7 @@ import { ExclaimError } from "../errors.ts";
 import { EventSource, type ExclaimEvents } from "../events.ts";
 import type { AcquireLockOptions, Locks } from "../lease/locks.ts";
 import type { Database } from "../ledger/database.ts";
+import type { UnsafeSetting } from "../ledger/durability.ts";
 import type { Imports } from "../ledger/imports.ts";
 import type { Row } from "../ledger/ledger.ts";
 import { migrate } from "../ledger/migrate.ts";
@@ -87,6 +88,7 @@ export function createExclaim(options: ExclaimOptions): Exclaim {
           schema,
           statementTimeoutMs: Math.min(MAX_STATEMENT_TIMEOUT_MS, Math.max(MIN_STATEMENT_TIMEOUT_MS, ttlMs / 3)),
           idleTransactionTimeoutMs: ttlMs,
+          onUnsafe: oncePerSetting((found) => events.emit("database:unsafe", found)),
         };
   const imports = server && postgresImports(server);
   const engine = createEngine({
@@ -120,6 +122,16 @@ export function createExclaim(options: ExclaimOptions): Exclaim {
     on: (event, listener) => events.on(event, listener),
     close: ({ drainMs = DEFAULT_DRAIN_MS } = {}) => close(checkMs("drainMs", drainMs, 0, MAX_MS)),
     [Symbol.asyncDispose]: () => close(DEFAULT_DRAIN_MS),
+  };
+}
+
+/** Pools and resources look each for themselves. */
+function oncePerSetting(tell: (found: UnsafeSetting) => void): (found: UnsafeSetting) => void {
+  const told = new Set<string>();
+  return (found) => {
+    if (told.has(found.setting)) return;
+    told.add(found.setting);
+    tell(found);
   };
 }
 

@@ -1,5 +1,6 @@
 import type { QueryAnswer } from "./database.ts";
 import { databaseError, databaseFault } from "./database-errors.ts";
+import { durabilityWatch } from "./durability.ts";
 import { endLeasesSql } from "./end-leases.ts";
 import { fencedTransaction } from "./fenced-transaction.ts";
 import { inHalves } from "./in-halves.ts";
@@ -31,6 +32,7 @@ export function postgresResources(
   const server = statements(options.database, options.clock, options.statementTimeoutMs ?? DEFAULT_STATEMENT_TIMEOUT_MS);
   const schema = quoteIdentifier(options.schema);
   const ring = outboxBell(server, options.clock, options.schema);
+  const watchDurability = durabilityWatch(server, options.onUnsafe);
   const texts = {
     exclusive: takeExclusiveSql(schema),
     shared: takeSharedSql(schema),
@@ -41,6 +43,7 @@ export function postgresResources(
 
   return {
     async take(batch) {
+      watchDurability();
       // Sharers join, others do not: a batch that mixes both is two statements.
       const answers = {
         exclusive: [...(await take(batch, batch.requests.filter(isExclusive)))],

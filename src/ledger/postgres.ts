@@ -4,6 +4,7 @@ import { ClaimBatches } from "./claim-batch.ts";
 import { claimFence } from "./claim-fence.ts";
 import type { Database } from "./database.ts";
 import { databaseError, databaseFault } from "./database-errors.ts";
+import { durabilityWatch, type UnsafeSetting } from "./durability.ts";
 import { endTexts } from "./end-texts.ts";
 import { fencedTransaction } from "./fenced-transaction.ts";
 import { findClaim } from "./find-claim.ts";
@@ -42,6 +43,8 @@ export interface PostgresLedgerOptions {
   readonly idleTransactionTimeoutMs?: number;
   /** Told of each row that is free in its table though the ledger gives it to somebody. */
   readonly onInconsistent?: (found: { pool: string; resourceId: string }) => void;
+  /** Told once of each setting of the server by which what was committed may be lost. */
+  readonly onUnsafe?: (found: UnsafeSetting) => void;
 }
 
 /** The ledger in PostgreSQL 13 or newer: the authority on who has what. */
@@ -52,6 +55,7 @@ export function postgresLedger(options: PostgresLedgerOptions): Ledger & NewClai
   const opened = new WeakMap<PoolDefinition, Promise<OpenPool>>();
   const claiming = new ClaimBatches({ server, schema, onInconsistent: options.onInconsistent });
   const texts = endTexts(schema);
+  const watchDurability = durabilityWatch(server, options.onUnsafe);
 
   return {
     claim,
@@ -131,6 +135,7 @@ export function postgresLedger(options: PostgresLedgerOptions): Ledger & NewClai
   function openOnce(definition: PoolDefinition): Promise<OpenPool> {
     const known = opened.get(definition);
     if (known !== undefined) return known;
+    watchDurability();
     const opening = openPool(server, definition);
     opened.set(definition, opening);
     opening.catch(() => opened.delete(definition));
