@@ -10,6 +10,7 @@ import { checkClaimant, checkScope } from "./check-request.ts";
 import { nameOf } from "./delivery.ts";
 import type { EngineParts } from "./engine-parts.ts";
 import type { MessageEnd, RowNote } from "./row-note.ts";
+import { storableId } from "./storable-id.ts";
 import { storable, whyGivenUp } from "./why-given-up.ts";
 
 type Became = Pick<RowOutcome, "state" | "resourceId" | "code" | "reason">;
@@ -59,7 +60,7 @@ async function becameInPool(parts: EngineParts, pool: PoolDefinition, note: RowN
 function becameOf(end: MessageEnd, found: FoundClaim | null, messageId: string): Became {
   if (end.status === "completed") return { state: "claimed", resourceId: end.resourceId, code: null, reason: null };
   const resourceId = found?.claim.resourceId || null;
-  if (found?.status === "completed" && found.messageId === messageId) {
+  if (found?.status === "completed" && found.messageId === storableId(messageId)) {
     return { state: "claimed", resourceId, code: null, reason: null };
   }
   if (end.status === "replayed") return { state: "replayed", resourceId, code: null, reason: null };

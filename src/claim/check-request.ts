@@ -1,4 +1,5 @@
 import { ExclaimError } from "../errors.ts";
+import type { ColumnValue } from "../ledger/pool-definition.ts";
 import { columnText } from "../ledger/quote.ts";
 import type { ClaimOptions, PoolClaimRequest } from "./pool.ts";
 
@@ -118,13 +119,29 @@ export function checkScope(scope: unknown): void {
         `the scope's value for "${column.slice(0, 80)}" is a ${typeof value}, not a column value`,
       );
     }
-    bytes += Buffer.byteLength(column) + Buffer.byteLength(columnText(value));
+    if (!column.isWellFormed()) {
+      throw new ExclaimError("SCOPE_INVALID", "a column of the scope holds half a character (a lone surrogate)");
+    }
+    bytes += Buffer.byteLength(column) + Buffer.byteLength(textOf(column, value));
   }
   if (bytes > MAX_SCOPE_BYTES) {
     throw new ExclaimError(
       "SCOPE_INVALID",
       `the scope is longer than ${MAX_SCOPE_BYTES} bytes: select by fewer or shorter values`,
     );
+  }
+}
+
+/** Throws SCOPE_INVALID: nested too deep, or with a cycle. */
+function textOf(column: string, value: ColumnValue): string {
+  try {
+    return columnText(value);
+  } catch (cause) {
+    const name = column.slice(0, 80);
+    throw new ExclaimError("SCOPE_INVALID", `the scope's value for "${name}" has no text: pass a plain value`, {
+      column: name,
+      cause,
+    });
   }
 }
 

@@ -8,6 +8,7 @@ import type { EngineParts } from "./engine-parts.ts";
 import { rowKey, slotKey } from "./lock-key.ts";
 import { OuterLocks } from "./outer-locks.ts";
 import type { PoolClaimRequest } from "./pool.ts";
+import { storableId } from "./storable-id.ts";
 import { replayedResult, storedResult } from "./stored-result.ts";
 import { workUnderLease } from "./work-under-lease.ts";
 
@@ -55,7 +56,7 @@ async function deliverUnder<R extends object, T>(
       scope,
       claimant: request.claimant,
       holder: parts.random.id(),
-      messageId: request.messageId ?? null,
+      messageId: storableId(request.messageId),
       pick: request.pick ?? null,
     },
   });

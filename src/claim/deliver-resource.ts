@@ -8,6 +8,7 @@ import type { ClaimRecord } from "./held-claim.ts";
 import { resourceKey } from "./lock-key.ts";
 import { OuterLocks } from "./outer-locks.ts";
 import type { ResourceClaimRequest } from "./resource.ts";
+import { storableId } from "./storable-id.ts";
 import { workUnderLease } from "./work-under-lease.ts";
 
 /**
@@ -24,7 +25,8 @@ export async function deliverResource<T>(
   waitMs: number,
   handler: (claim: Claim<undefined>) => Promise<T>,
 ): Promise<Outcome<T>> {
-  const { key, mode = "exclusive", messageId = null } = request;
+  const { key, mode = "exclusive" } = request;
+  const messageId = storableId(request.messageId);
   await using locks = new OuterLocks(parts, { waitMs, signal: request.signal, mode });
   const lock = await locks.take(resourceKey(resource, key));
   if (lock !== "held") return { status: "contended", retryAfterMs: lock.retryAfterMs };

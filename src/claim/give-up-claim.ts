@@ -4,6 +4,7 @@ import { askAgain } from "./ask-again.ts";
 import { checkClaimant, checkScope } from "./check-request.ts";
 import type { EngineParts } from "./engine-parts.ts";
 import type { GiveUpRequest } from "./pool.ts";
+import { storableId } from "./storable-id.ts";
 
 /** Beyond the holder's lease: its server and ours may count a little differently. */
 const LEASE_MARGIN_MS = 100;
@@ -27,6 +28,6 @@ export async function giveUpClaim(parts: EngineParts, pool: PoolDefinition, requ
 
   async function find() {
     const claim = await askAgain(parts.clock, () => parts.ledger.find(pool, request.scope ?? {}, request.claimant));
-    return claim?.messageId === request.messageId ? claim : null;
+    return claim?.messageId === storableId(request.messageId) ? claim : null;
   }
 }

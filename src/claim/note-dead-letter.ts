@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import type { Clock } from "../clock.ts";
 import { ExclaimError } from "../errors.ts";
 import type { DeadLetter, DeadLetters } from "../ledger/dead-letters.ts";
@@ -6,6 +5,7 @@ import { GroupCommit } from "../ledger/group-commit.ts";
 import { askAgain } from "./ask-again.ts";
 import { nameOf } from "./delivery.ts";
 import type { EngineParts } from "./engine-parts.ts";
+import { storableId } from "./storable-id.ts";
 import { storable, whyGivenUp } from "./why-given-up.ts";
 
 /** A message that will not be delivered again, told before the broker is. */
@@ -19,10 +19,6 @@ export interface DeadLetterNote {
   /** Why: whatever was thrown, of any type. */
   readonly error: unknown;
 }
-
-/** AMQP's bound for names and ids. Queue and id share one index entry. */
-const MAX_ID_BYTES = 255;
-const READABLE_ID_LENGTH = 40;
 
 /** One note at a time for the engine and many at a time for the database. */
 export function deadLetterBatches(deadLetters: DeadLetters, clock: Clock): GroupCommit<DeadLetter, true> {
@@ -52,8 +48,8 @@ export async function noteDeadLetter(
   }
   const letter: DeadLetter = {
     note: parts.random.id(),
-    queue: storableId(note.queue),
-    messageId: typeof note.messageId === "string" && note.messageId !== "" ? storableId(note.messageId) : null,
+    queue: storableId(note.queue) ?? "",
+    messageId: storableId(note.messageId),
     pool: "pool" in of ? storable(nameOf(of.pool)) : null,
     resource: "resource" in of ? of.resource : null,
     claimant: storable(nameOf(note.claimant)) || null,
@@ -69,12 +65,4 @@ export async function noteDeadLetter(
     code,
     reason,
   });
-}
-
-/** The id where it can be stored and indexed as it is, or else its readable start and its digest: two ids never become one. */
-function storableId(id: string): string {
-  const isStorable = id.length <= MAX_ID_BYTES && Buffer.byteLength(id) <= MAX_ID_BYTES && storable(id) === id;
-  if (isStorable) return id;
-  const digest = createHash("sha256").update(id, "utf16le").digest("hex");
-  return `${storable(id.slice(0, READABLE_ID_LENGTH))}#${digest}`;
 }

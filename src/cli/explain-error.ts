@@ -5,7 +5,7 @@ const MAX_CAUSES = 8;
 /** An error in one line; with `isVerbose` its stack too, and those of its causes. */
 export function explainError(error: unknown, isVerbose: boolean): string {
   const code = isExclaimError(error) ? `${error.code}: ` : "";
-  const line = `exclaim: ${code}${reasonOf(error).replace(/\s*\n\s*/g, " ")}`;
+  const line = `exclaim: ${code}${reasonOf(error).replace(/(?<!\s)\s*\n\s*/g, " ")}`;
   return isVerbose ? `${line}\n${stacksOf(error).join("\n")}` : line;
 }
 

@@ -1,10 +1,10 @@
 const HIDDEN = "***";
 
-/** The user and password of an address, wherever one stands in a text; up to the last `@`, since a password may hold one. */
-const USERINFO = /([a-z][a-z0-9+.-]*:\/\/)\S*@/gi;
+/** An address, wherever one stands in a text. A scheme is short: to look for a longer one would take the square of the text's length. */
+const ADDRESS = /([a-z][a-z0-9+.-]{0,30}:\/\/)(\S+)/gi;
 const SECRET_NAME = /pass|secret|token|pwd/i;
-const SECRET_PARAMETER = /([?&;][^=&\s]*(?:pass|secret|token|pwd)[^=&\s]*=)[^&\s'"]*/gi;
-const ADDRESS = /[a-z][a-z0-9+.-]*:\/\/\S+/gi;
+/** A parameter, with its value only where its name is a secret's. */
+const PARAMETER = /([?&;][^=?&;\s]*=)((?<=(?:pass|secret|token|pwd)[^=?&;\s]*=)[^&\s'"]*)?/gi;
 /** Shorter ones stand in too many words; in an address they are hidden whatever their length. */
 const MIN_SECRET_LENGTH = 4;
 
@@ -22,8 +22,18 @@ export function redactor(env: Readonly<Record<string, string | undefined>>, args
   return (text) => {
     let safe = text;
     for (const literal of literals) safe = safe.replaceAll(literal, HIDDEN);
-    return safe.replace(USERINFO, `$1${HIDDEN}@`).replace(SECRET_PARAMETER, `$1${HIDDEN}`);
+    return safe.replace(ADDRESS, withoutUserinfo).replace(PARAMETER, withoutSecret);
   };
+}
+
+/** The user and password are all up to the last `@`, since a password may hold one. */
+function withoutUserinfo(address: string, scheme: string, rest: string): string {
+  const end = rest.lastIndexOf("@");
+  return end === -1 ? address : `${scheme}${HIDDEN}${rest.slice(end)}`;
+}
+
+function withoutSecret(parameter: string, name: string, secret: string | undefined): string {
+  return secret === undefined ? parameter : `${name}${HIDDEN}`;
 }
 
 /** The passwords in the addresses of a text, as they stand there and as a server gets them. */

@@ -94,7 +94,7 @@ function usageExit(error: CommanderError, args: readonly string[], program: Comm
   if (error.code === MISSING_COMMAND) tell(`\nexclaim: which command? ${path} --help lists them.`);
   else
     tell(
-      `exclaim: ${error.message.replace(/^error: /, "").replace(/\s*\n\s*/g, " ")}\n${path} --help says what can be asked for.`,
+      `exclaim: ${error.message.replace(/^error: /, "").replace(/(?<!\s)\s*\n\s*/g, " ")}\n${path} --help says what can be asked for.`,
     );
   return EXIT.usage;
 }

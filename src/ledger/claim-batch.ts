@@ -177,7 +177,7 @@ export class ClaimBatches {
     } catch (error) {
       if (databaseFault(error) !== "member") throw databaseError(error, "claiming failed");
       if (!guarded && brokenConstraint(error) === RESOURCE_INDEX) {
-        this.#ports.onInconsistent?.({ pool: pool.name, resourceId: conflictingResource(error) });
+        this.#ports.onInconsistent?.({ pool: pool.name, resourceId: conflictingResource(error, pool.name) });
         return this.#claim(ask, scope, requests, true);
       }
       if (requests.length === 1) {
@@ -216,7 +216,9 @@ function isPick(request: ClaimRequest): boolean {
 }
 
 /** Source: PostgreSQL's detail text, `Key (pool, resource_id)=(public.voucher_item, 12) already exists.`, in any language. */
-function conflictingResource(error: unknown): string {
+function conflictingResource(error: unknown, pool: string): string {
   const detail = typeof error === "object" && error !== null && "detail" in error ? String(error.detail) : "";
-  return /=\(.*?, (.*)\)/.exec(detail)?.[1] ?? "unknown";
+  const before = `=(${pool}, `;
+  const [start, end] = [detail.indexOf(before), detail.lastIndexOf(")")];
+  return start === -1 || end === -1 ? "unknown" : detail.slice(start + before.length, end);
 }

@@ -140,6 +140,9 @@ function payloadText(topic: unknown, payload: unknown): string {
   if (typeof topic !== "string" || topic === "") {
     throw new ExclaimError("PAYLOAD_INVALID", "a message needs a topic: publish(topic, payload) with a text that is not empty");
   }
+  if (topic.includes("\0") || !topic.isWellFormed()) {
+    throw new ExclaimError("PAYLOAD_INVALID", "a topic holds a NUL byte or half a character, which PostgreSQL does not store");
+  }
   try {
     return JSON.stringify(payload ?? null) ?? "null";
   } catch (cause) {

@@ -125,7 +125,7 @@ function equality(column: Column, value: ColumnValue | null): string {
 function orderClause(definition: PoolDefinition, table: string, column: (name: string, option: string) => Column): string {
   if (definition.orderBy === undefined) return "";
   const terms = definition.orderBy.split(",").map((term) => {
-    const match = /^\s*(.+?)(?:\s+(asc|desc))?\s*$/i.exec(term);
+    const match = /^\s*(\S|\S.*?\S)(?:\s+(asc|desc))?\s*$/is.exec(term);
     if (match?.[1] === undefined) throw invalid(definition, `orderBy "${definition.orderBy}" is not a list of columns`);
     return `${table}.${column(match[1], "orderBy").sql} ${match[2]?.toLowerCase() ?? "asc"}`;
   });

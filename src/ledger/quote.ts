@@ -6,12 +6,12 @@ const MAX_IDENTIFIER_BYTES = 63;
 
 /**
  * Quotes one identifier for SQL, doubling the quotes it holds.
- * Throws CONFIG_INVALID: empty, longer than 63 bytes, or with a NUL byte.
+ * Throws CONFIG_INVALID: empty, longer than 63 bytes, with a NUL byte or half a character.
  * Source: PostgreSQL manual 4.1.1, Identifiers and Key Words.
  */
 export function quoteIdentifier(name: string): string {
   const bytes = Buffer.byteLength(name);
-  if (bytes === 0 || bytes > MAX_IDENTIFIER_BYTES || name.includes("\0")) {
+  if (bytes === 0 || bytes > MAX_IDENTIFIER_BYTES || !isStorable(name)) {
     throw new ExclaimError("CONFIG_INVALID", `"${name.slice(0, 80)}" is no identifier: use 1 to ${MAX_IDENTIFIER_BYTES} bytes`);
   }
   return `"${name.replaceAll('"', '""')}"`;
@@ -21,10 +21,17 @@ export function quoteIdentifier(name: string): string {
 export function quoteLiteral(value: ColumnValue | null, type: string): string {
   if (value === null) return `null::${type}`;
   const text = Array.isArray(value) && type.endsWith("[]") ? arrayText(value) : columnText(value);
-  if (text.includes("\0")) throw new ExclaimError("CONFIG_INVALID", "a value of the pool definition holds a NUL byte");
+  if (!isStorable(text)) {
+    throw new ExclaimError("CONFIG_INVALID", "a value of the pool definition holds a NUL byte or half a character");
+  }
   const quoted = text.replaceAll("'", "''");
   const literal = quoted.includes("\\") ? `E'${quoted.replaceAll("\\", "\\\\")}'` : `'${quoted}'`;
   return `${literal}::${type}`;
+}
+
+/** Half a character would be sent as U+FFFD, and two texts could become one. */
+function isStorable(text: string): boolean {
+  return !text.includes("\0") && text.isWellFormed();
 }
 
 /** The text form of a column value as PostgreSQL reads it. */
@@ -50,7 +57,7 @@ function arrayText(values: readonly unknown[]): string {
  */
 export function parseTableName(name: string): { schema: string | null; table: string } {
   const match = /^(?:("(?:[^"]|"")+"|[^".]+)\.)?("(?:[^"]|"")+"|[^".]+)$/.exec(name);
-  if (match?.[2] === undefined) {
+  if (match?.[2] === undefined || !isStorable(name)) {
     throw new ExclaimError("POOL_INVALID", `table "${name.slice(0, 160)}" is neither "table" nor "schema.table"`, {
       table: name.slice(0, 160),
     });

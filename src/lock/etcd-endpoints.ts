@@ -30,7 +30,7 @@ export function resolveEndpoints(endpoints: string | readonly string[]): readonl
     if (url.username !== "" || url.password !== "") {
       throw invalid(`etcd() takes name and password as options: take them out of the URL of ${url.host}.`);
     }
-    return { name: url.host, url: `${url.origin}${url.pathname.replace(/\/*$/, "/")}` };
+    return { name: url.host, url: `${url.origin}${url.pathname.replace(/(?<!\/)\/*$/, "/")}` };
   });
 }
 

@@ -10,7 +10,8 @@
 /** The table's name for SQL: `table`, or `schema.table`. Undefined when it is none. */
 export function quoteTable(name: string): string | undefined {
   const parts = name.split(".");
-  if (parts.length > 2 || parts.some((part) => part === "" || part.length > 64 || part.includes("\0"))) return undefined;
+  if (parts.length > 2 || !name.isWellFormed()) return undefined;
+  if (parts.some((part) => part === "" || part.length > 64 || part.includes("\0"))) return undefined;
   return parts.map((part) => `\`${part.replaceAll("`", "``")}\``).join(".");
 }
 

@@ -6,20 +6,36 @@ import { postgresImports } from "../../src/ledger/postgres-imports.ts";
 import { settleImportRowsSql } from "../../src/ledger/settle-import-rows.ts";
 import { chunkOf, ID, invalid, outcome, refused, row, rowsOf, START } from "../conformance/imports/fixture.ts";
 import { importsConformance } from "../conformance/imports-conformance.ts";
+import { type DatabaseRoles, databaseRoles } from "../security/database-roles.ts";
 import { eventually } from "../support/eventually.ts";
 import { holding } from "./dead-letters-database.ts";
 import { type LedgerDatabase, ledgerDatabase, openConnections, thrownBy } from "./ledger-database.ts";
 
 /** One database for all: a test has the schema to itself, and empties it before. */
 let database: LedgerDatabase;
+let roles: DatabaseRoles;
+/** Who runs imports and who serves their messages, each with the rights that SECURITY.md grants, and no others. */
+let producer: pg.Pool;
+let app: pg.Pool;
 
 beforeAll(async () => {
   database = await ledgerDatabase();
+  roles = await databaseRoles(database.sql, database.url);
+  await roles.grant({ schema: "exclaim" });
+  [producer, app] = [roles.connect("producer"), roles.connect("app")];
 });
 
-afterAll(() => database.drop());
+afterAll(async () => {
+  await Promise.all([producer.end(), app.end()]);
+  await roles.drop();
+  await database.drop();
+});
 
-importsConformance("PostgreSQL", async () => ({ imports: importsOver(await emptied()), close: async () => {} }));
+importsConformance("PostgreSQL", async () => {
+  await emptied();
+  const { settle } = importsOver(app);
+  return { imports: { ...importsOver(producer), settle }, close: async () => {} };
+});
 
 describe("a run that waits for another statement of its import", () => {
   // Planted: the rows that the statement could not see told as to be published: the second line of a key, too.

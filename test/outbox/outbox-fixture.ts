@@ -3,7 +3,8 @@ import type { ExclaimError } from "../../src/errors.ts";
 import { dispatchOutbox } from "../../src/outbox/dispatch-outbox.ts";
 import type { OutboxDispatcher, OutboxOptions } from "../../src/outbox/outbox-options.ts";
 import type { MessageTarget, OutgoingMessage, SendAnswer } from "../../src/outbox/target.ts";
-import { type LedgerDatabase, ledgerDatabase, openConnections } from "../ledger/ledger-database.ts";
+import { type LedgerDatabase, ledgerDatabase } from "../ledger/ledger-database.ts";
+import { databaseRoles } from "../security/database-roles.ts";
 
 /** A database of a test file's own whose outbox is looked into and filled by hand. */
 export interface OutboxDatabase extends LedgerDatabase {
@@ -13,7 +14,7 @@ export interface OutboxDatabase extends LedgerDatabase {
   rows(): Promise<readonly OutboxRow[]>;
   /** Makes what was put off due. */
   hurry(): Promise<void>;
-  /** A dispatcher over connections of its own, closed with the test; errors go to `errors`. */
+  /** A dispatcher over connections of its own, with the rights that SECURITY.md grants and no others, closed with the test; errors go to `errors`. */
   dispatch(options: Partial<OutboxOptions>): OutboxDispatcher & { readonly errors: ExclaimError[] };
   empty(): Promise<void>;
 }
@@ -29,8 +30,14 @@ export interface OutboxRow {
 export async function outboxDatabase(): Promise<OutboxDatabase> {
   const database = await ledgerDatabase();
   const { sql, url } = database;
+  const roles = await databaseRoles(sql, url);
+  await roles.grant({ schema: "exclaim" });
   return {
     ...database,
+    async drop() {
+      await roles.drop();
+      await database.drop();
+    },
     async publish(claimant, payloads, topic = "noted") {
       const { rows } = await sql.query(
         `insert into exclaim.outbox (pool, scope, claimant, token, topic, payload)
@@ -52,8 +59,10 @@ export async function outboxDatabase(): Promise<OutboxDatabase> {
     },
     dispatch(options) {
       const errors: ExclaimError[] = [];
+      const connections = roles.connect("dispatcher", { max: 3 });
+      onTestFinished(() => connections.end());
       const dispatcher = dispatchOutbox({
-        database: openConnections({ connectionString: url, max: 3 }),
+        database: connections,
         pollMs: 20,
         onError: (error) => void errors.push(error as ExclaimError),
         ...options,

@@ -155,7 +155,7 @@ function newId(file: string): string {
   const name = basename(file)
     .replace(/\.[^.]*$/, "")
     .replace(/[^A-Za-z0-9_.-]+/g, "-")
-    .replace(/^[-.]+|[-.]+$/g, "")
+    .replace(/^[-.]+|(?<![-.])[-.]+$/g, "")
     .slice(0, 40);
   return `${name || "import"}-${randomBytes(3).toString("hex")}`;
 }
