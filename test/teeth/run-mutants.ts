@@ -1,217 +1,99 @@
 /**
- * Plants known bugs, one at a time, in a copy of the project, and runs the tests that must catch each. Prints what caught it.
- * Input: none; or the beginnings of the bugs to plant. Exits with 1 when a bug survives, or when tests fail without one.
+ * Plants known bugs, one at a time, in a copy of the project, and runs the check that must catch each. Prints what caught it.
+ * Input: `--only <beginning>` of the bugs to plant, repeatable; `--json` for one object on stdout, `Summary`, in place of the table.
+ * Exits with 1 when a bug survives, when a harmless change is caught, or when a check fails without any bug.
  */
-import { spawn } from "node:child_process";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
-import { join, relative } from "node:path";
-import { fileURLToPath } from "node:url";
-import { climbLadder, type SharedServers } from "../support/ladder.ts";
-import type { Service } from "../support/service.ts";
-import type { Check, Mutant } from "./mutant.ts";
+import { join } from "node:path";
+import { checkHealth } from "./check-health.ts";
+import { copyProject, ROOT } from "./copy-project.ts";
+import type { Check } from "./mutant.ts";
+import { type Bug, plantBug, withBug } from "./plant-bug.ts";
+import { printTable } from "./print-table.ts";
+import { readMutants } from "./read-mutants.ts";
+import { chosenOf, readOptions } from "./read-options.ts";
+import { type CheckRun, runCheck } from "./run-check.ts";
+import { startServers } from "./start-servers.ts";
+import { summaryOf } from "./verdict.ts";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-/** Not copied: what is not read by tests, or is linked to instead. */
-const LEFT_OUT = new Set([".git", "dist", "node_modules", "coverage"]);
-/** A bug may hang its tests. */
-const RUN_LIMIT_MS = 240_000;
 const LANES = Math.min(2, availableParallelism());
 
-/** A test, by its file from the root of the copy and its full title. */
-interface Test {
-  readonly file: string;
-  readonly title: string;
+/** Something to plant, the check to run then, and whether that must fail. */
+interface Trial {
+  readonly bug: Bug;
+  readonly check: Check;
+  readonly mustFail: boolean;
 }
 
-interface Run {
-  readonly failed: readonly Test[];
-  readonly passed: number;
-  readonly seconds: number;
-  readonly output: string;
-}
-
-interface Verdict {
-  readonly mutant: Mutant;
-  readonly caughtBy: string | undefined;
-  readonly seconds: number;
-  readonly output: string;
-}
-
-const wanted = process.argv.slice(2);
-const all = await readMutants();
-const mutants = wanted.length === 0 ? all : all.filter(({ bug }) => wanted.some((start) => bug.startsWith(start)));
+const { json, only } = readOptions(process.argv.slice(2));
+const found = await readMutants();
+const bugs = chosenOf([...found.mutants, ...found.controls], only);
+const mutants = found.mutants.filter((mutant) => bugs.includes(mutant));
+const controls = found.controls.filter((control) => bugs.includes(control));
+const trials: readonly Trial[] = [
+  ...mutants.map((mutant) => ({ bug: mutant, check: mutant.caughtBy, mustFail: true })),
+  ...controls.map((control) => ({ bug: control, check: control.passes, mustFail: false })),
+];
 // Before anything is started: the sources change, and a bug that has no place any more needs a new one.
-for (const mutant of mutants) withBug(readFileSync(join(ROOT, mutant.file), "utf8"), mutant);
+for (const { bug } of trials) withBug(ROOT, bug);
+
 const folder = mkdtempSync(join(tmpdir(), "exclaim-teeth-"));
 // Also when interrupted; the servers then end by themselves.
 process.once("exit", () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
 process.once("SIGINT", () => process.exit(130));
-const servers = await startServers();
+const checks = [...new Map(trials.map(({ check }) => [JSON.stringify(check), check])).values()];
+const stopServers = await startServers(checks);
 try {
   const copies = Array.from({ length: LANES }, (_, lane) => copyProject(join(folder, `copy-${lane}`)));
-  const isHealthy = await runsWithoutBugs(copies[0] ?? "");
-  const verdicts = isHealthy ? await plantAll(copies) : [];
-  report(verdicts);
-  process.exitCode = isHealthy && verdicts.every(({ caughtBy }) => caughtBy !== undefined) ? 0 : 1;
+  tell("running all checks without any bug");
+  const faults = await checkHealth(copies, checks);
+  for (const fault of faults) tell(`FAILS WITHOUT ANY BUG  ${fault}`);
+  report(faults.length === 0 ? await runAll(copies) : new Map(), faults.length === 0);
 } finally {
-  await Promise.all(servers.map((server) => server.stop()));
+  await stopServers();
 }
 
-async function readMutants(): Promise<readonly Mutant[]> {
-  const place = new URL("./mutants/", import.meta.url);
-  const modules = await Promise.all(
-    readdirSync(place)
-      .filter((name) => name.endsWith(".ts"))
-      .map((name) => import(new URL(name, place).href)),
-  );
-  return modules.flatMap((module: { readonly mutants: readonly Mutant[] }) => module.mutants);
-}
-
-/** Started once, and named to all runs by the environment. */
-async function startServers(): Promise<readonly SharedServers[]> {
-  const place = new URL("../support/services/", import.meta.url);
-  const modules = await Promise.all(
-    readdirSync(place)
-      .filter((name) => name.endsWith(".ts"))
-      .map((name) => import(new URL(name, place).href)),
-  );
-  const services = modules.flatMap((module: Record<string, Service>) => Object.values(module));
-  return Promise.all(
-    services.map(async (service) => {
-      const started = await climbLadder(service);
-      process.env[service.variable] = started.urls.join(",");
-      return started;
-    }),
-  );
-}
-
-function copyProject(to: string): string {
-  cpSync(ROOT, to, { recursive: true, filter: (path) => !LEFT_OUT.has(relative(ROOT, path)) });
-  symlinkSync(join(ROOT, "node_modules"), join(to, "node_modules"));
-  return to;
-}
-
-/** A test that fails anyway would seem to catch everything. */
-async function runsWithoutBugs(copy: string): Promise<boolean> {
-  const checks = new Map(mutants.map(({ caughtBy }) => [JSON.stringify(caughtBy), caughtBy]));
-  const run = await runTests(copy, {
-    files: [...new Set([...checks.values()].flatMap(({ files }) => files))],
-    products: [...new Set([...checks.values()].flatMap(({ products = [] }) => products))],
-  });
-  // More tests run here than any of the checks asks for.
-  const isAsked = ({ file, title }: Test) =>
-    [...checks.values()].some(({ files, titles = "" }) => files.includes(file) && new RegExp(titles).test(title));
-  const failed = run.failed.filter(isAsked);
-  if (failed.length === 0 && run.passed > 0) return true;
-  process.stdout.write(`${run.output}\nThese fail without any bug:\n${failed.map(({ title }) => title).join("\n")}\n`);
-  return false;
-}
-
-async function plantAll(copies: readonly string[]): Promise<readonly Verdict[]> {
-  const waiting = [...mutants];
-  const verdicts: Verdict[] = [];
+async function runAll(copies: readonly string[]): Promise<ReadonlyMap<Bug, CheckRun>> {
+  const waiting = [...trials];
+  const runs = new Map<Bug, CheckRun>();
   await Promise.all(
     copies.map(async (copy) => {
-      for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
-        const verdict = await plant(copy, mutant);
-        verdicts.push(verdict);
-        process.stdout.write(`${verdict.caughtBy === undefined ? "SURVIVES" : "caught  "} ${mutant.bug}\n`);
+      for (let trial = waiting.shift(); trial !== undefined; trial = waiting.shift()) {
+        const run = await runTrial(copy, trial);
+        runs.set(trial.bug, run);
+        const { caughtBy, because, seconds } = run;
+        const isAsItShould = (caughtBy !== undefined) === trial.mustFail;
+        const word = caughtBy !== undefined ? "caught  " : trial.mustFail ? "SURVIVES" : "harmless";
+        const why = caughtBy === undefined ? "" : `\n           ${caughtBy}\n           ${because}`;
+        tell(`${isAsItShould ? word : word.toUpperCase()} ${seconds.toFixed(1).padStart(5)} s  ${trial.bug.bug}${why}`);
       }
     }),
   );
-  return mutants.flatMap((mutant) => verdicts.filter((verdict) => verdict.mutant === mutant));
+  return runs;
 }
 
-async function plant(copy: string, mutant: Mutant): Promise<Verdict> {
-  const path = join(copy, mutant.file);
-  const text = readFileSync(path, "utf8");
-  writeFileSync(path, withBug(text, mutant));
+async function runTrial(copy: string, { bug, check }: Trial): Promise<CheckRun> {
+  const takeOut = plantBug(copy, bug);
   try {
-    const { failed, seconds, output } = await runTests(copy, mutant.caughtBy);
-    return { mutant, caughtBy: failed[0]?.title, seconds, output };
+    return await runCheck(copy, check);
   } finally {
-    writeFileSync(path, text);
+    takeOut();
   }
 }
 
-function withBug(text: string, { bug, file, instead, plant: planted, also = [] }: Mutant): string {
-  return [{ instead, plant: planted }, ...also].reduce((changed, place) => {
-    const parts = changed.split(place.instead);
-    if (parts.length !== 2) {
-      throw new Error(`${file} has ${parts.length - 1} places to plant "${bug}", not one: ${JSON.stringify(place.instead)}`);
-    }
-    return parts.join(place.plant);
-  }, text);
+function report(runs: ReadonlyMap<Bug, CheckRun>, isHealthy: boolean): void {
+  const missing: CheckRun = { caughtBy: undefined, because: "", isSound: false, seconds: 0, output: "it was not planted" };
+  const verdicts = mutants.map((mutant) => ({ ...(runs.get(mutant) ?? missing), mutant }));
+  const harmless = controls.map((control) => ({ ...(runs.get(control) ?? missing), control }));
+  const areAllCaught = verdicts.every(({ caughtBy }) => caughtBy !== undefined);
+  // A control whose check did not run was not found to be harmless.
+  const areAllHarmless = harmless.every(({ caughtBy, isSound }) => caughtBy === undefined && isSound);
+  if (json) process.stdout.write(`${JSON.stringify(summaryOf(verdicts, harmless))}\n`);
+  else if (isHealthy) printTable(verdicts, harmless);
+  process.exitCode = isHealthy && areAllCaught && areAllHarmless ? 0 : 1;
 }
 
-async function runTests(copy: string, { files, products = [], titles }: Check): Promise<Run> {
-  const startedAt = performance.now();
-  const results = join(copy, "teeth-results.json");
-  rmSync(results, { force: true });
-  const child = spawn(
-    process.execPath,
-    [
-      join(copy, "node_modules/vitest/vitest.mjs"),
-      ...["run", "--config", "test/vitest.config.ts", "--project", "main"],
-      ...["--reporter=json", `--outputFile=${results}`],
-      ...(titles === undefined ? [] : ["--testNamePattern", titles]),
-      ...files,
-    ],
-    {
-      cwd: copy,
-      env: { ...process.env, LOCK_PRODUCTS: products.join(",") },
-      stdio: ["ignore", "pipe", "pipe"],
-      timeout: RUN_LIMIT_MS,
-      killSignal: "SIGKILL",
-    },
-  );
-  let output = "";
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding("utf8").on("data", (text: string) => {
-      output += text;
-    });
-  }
-  await new Promise((resolve) => child.once("close", resolve));
-  return { ...readResults(copy, results), seconds: (performance.now() - startedAt) / 1_000, output: output.slice(-5_000) };
-}
-
-/** The tests that failed, and how many passed. A run that left no results says nothing. */
-function readResults(copy: string, path: string): Pick<Run, "failed" | "passed"> {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch {
-    return { failed: [], passed: 0 };
-  }
-  const { testResults } = JSON.parse(text) as {
-    readonly testResults: readonly {
-      readonly name: string;
-      readonly assertionResults: readonly { readonly status: string; readonly fullName: string }[];
-    }[];
-  };
-  const tests = testResults.flatMap(({ name, assertionResults }) =>
-    assertionResults.map(({ status, fullName }) => ({ file: relative(copy, name), title: fullName, status })),
-  );
-  return {
-    failed: tests.filter(({ status }) => status === "failed"),
-    passed: tests.filter(({ status }) => status === "passed").length,
-  };
-}
-
-function report(verdicts: readonly Verdict[]): void {
-  const rows = verdicts.map(({ mutant, caughtBy, seconds }) => [
-    mutant.bug,
-    mutant.file,
-    caughtBy ?? "SURVIVES",
-    `${seconds.toFixed(1)} s`,
-  ]);
-  const table = [["bug", "file", "caught by", "took"], ...rows];
-  const widths = [0, 1].map((column) => Math.max(...table.map((row) => row[column]?.length ?? 0)));
-  for (const [bug = "", file = "", caughtBy = "", took = ""] of table) {
-    process.stdout.write(`${bug.padEnd(widths[0] ?? 0)}  ${file.padEnd(widths[1] ?? 0)}  ${took.padStart(7)}  ${caughtBy}\n`);
-  }
-  const survivors = verdicts.filter(({ caughtBy }) => caughtBy === undefined);
-  for (const { mutant, output } of survivors) process.stdout.write(`\n${mutant.bug}:\n${output}\n`);
-  process.stdout.write(`${verdicts.length - survivors.length} of ${verdicts.length} planted bugs were caught.\n`);
+function tell(line: string): void {
+  process.stderr.write(`${line}\n`);
 }

@@ -40,7 +40,7 @@ export const mutants: readonly Mutant[] = [
   {
     bug: "the holder is aborted only when the server says that the lease is lost",
     file: "src/lease/lease.ts",
-    instead: 'else if (now >= this.untilMs) this.lose("LEASE_LOST", "the lease ran out before it could be renewed");',
+    instead: 'else if (now >= this.#untilMs) this.lose("LEASE_LOST", "the lease ran out before it could be renewed");',
     plant: "",
     caughtBy: SILENCE,
   },
@@ -78,5 +78,26 @@ export const mutants: readonly Mutant[] = [
     instead: ": now + guard.ttlMs / RETRIES_PER_TTL;",
     plant: ": now + guard.ttlMs * RETRIES_PER_TTL;",
     caughtBy: LEASES,
+  },
+  {
+    bug: "a renewal that is told the lease is lost goes on",
+    file: "src/lease/lease-keeper.ts",
+    instead: "const renewal = renewals[index];",
+    plant: 'const renewal = renewals[index] === "lost" ? "kept" : renewals[index];',
+    caughtBy: LEASES,
+  },
+  {
+    bug: "a renewal that is answered after the deadline revives the lease",
+    file: "src/lease/lease.ts",
+    instead: "if (untilMs === undefined || this.isLost()) return;",
+    plant: "if (untilMs === undefined) return;",
+    caughtBy: LEASES,
+  },
+  {
+    bug: "a release masks the error that is on its way out",
+    file: "src/lease/lock-calls.ts",
+    instead: 'events.emit("lock:releaseFailed", { key: lease.key, error });\n      return false;',
+    plant: "throw error;",
+    caughtBy: { files: ["test/lease/release.test.ts"], titles: "keeps the body's error" },
   },
 ];

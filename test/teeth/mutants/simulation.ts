@@ -1,0 +1,54 @@
+import type { Check, Mutant } from "../mutant.ts";
+
+const SIMULATION: Check = { sim: { seeds: 400 } };
+const LEDGER = "src/ledger/memory.ts";
+
+/** Of the engine and of its ledger in memory, caught by a history that the simulation makes and the checker judges. */
+export const mutants: readonly Mutant[] = [
+  {
+    bug: "in simulation: settled before commit",
+    file: "src/claim/run-handler.ts",
+    instead:
+      'if (claim.state !== "completed") await claim.completeWith(returned);\n    return { status: "completed", result: claim.result as T };',
+    plant:
+      'if (claim.state !== "completed") claim.completeWith(returned).catch(() => {});\n    return { status: "completed", result: returned };',
+    caughtBy: SIMULATION,
+  },
+  {
+    bug: "in simulation: no fence",
+    file: LEDGER,
+    instead: "record?.token === claim.token &&",
+    plant: "record !== undefined &&",
+    caughtBy: { sim: { seeds: 2_500 } },
+  },
+  {
+    bug: "in simulation: a live lease is taken over under the same token",
+    file: LEDGER,
+    instead: 'if (record.status === "held" && !isOurs && remainingMs > 0) {',
+    plant: 'if (record.status === "held" && !isOurs && remainingMs < 0) {',
+    also: [{ instead: "if (!isOurs) this.#startAttempt(record);\n", plant: "" }],
+    caughtBy: SIMULATION,
+  },
+  {
+    bug: "in simulation: resume picks a second row",
+    file: LEDGER,
+    instead: 'if (record.status === "released") return this.#grant',
+    plant: 'if (record.status === "released" || record.status === "failed") return this.#grant',
+    caughtBy: SIMULATION,
+  },
+  {
+    bug: "in simulation: tokens start again when a row changes hands",
+    file: LEDGER,
+    instead: "record.token = (this.#tokens.get(key) ?? 0n) + 1n;",
+    plant: "record.token = this.#tokens.has(key) ? 1n : 1n;",
+    caughtBy: SIMULATION,
+  },
+  {
+    bug: "in simulation: a row that somebody has is free",
+    file: LEDGER,
+    instead: "if (ownerColumn !== undefined) row[ownerColumn] = this.#tables.value(pool, ownerColumn, claimant);",
+    plant: "",
+    also: [{ instead: "this.#named.add(keyOf(pool, identity.resourceId));\n", plant: "" }],
+    caughtBy: SIMULATION,
+  },
+];
