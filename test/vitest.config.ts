@@ -1,10 +1,14 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { LongestFirst } from "./support/longest-first.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 /** For projects whose tests need servers. */
 const withServers = { globalSetup: "test/support/global-setup.ts", setupFiles: "test/support/end-with-vitest.ts" };
+
+/** End-to-end tests that count what came of much work, however long it takes: two of them may run at a time. */
+const COUNTING = ["demo", "examples", "import", "rabbitmq-faults"].map((name) => `test/e2e/${name}.test.ts`);
 
 /** Tests import the package by its public names and get its sources, so that each module exists once. */
 function packageNamesToSources(): { find: RegExp; replacement: string }[] {
@@ -25,6 +29,7 @@ export default defineConfig({
     hookTimeout: 120_000,
     testTimeout: 30_000,
     maxWorkers: 3,
+    sequence: { sequencer: LongestFirst },
     // Programs that tests start through tsx leave no cache in the temporary folder.
     env: { TSX_DISABLE_CACHE: "1" },
     projects: [
@@ -44,13 +49,26 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          name: "e2e-counting",
+          include: COUNTING,
+          ...withServers,
+          testTimeout: 180_000,
+          // After all others: each alone can keep a small machine busy.
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
+          exclude: COUNTING,
           ...withServers,
           testTimeout: 180_000,
           // One at a time, after all others: processes are killed here and clocks matter.
           fileParallelism: false,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
         },
       },
       {
