@@ -33,8 +33,10 @@ const TOP_LEVEL = [
   "CHANGELOG.md",
   "LICENSE",
   "README.md",
+  "SECURITY.md",
   "bench",
   "docker-compose.yml",
+  "docs",
   "examples",
   "migrations",
   "package-lock.json",
@@ -264,6 +266,18 @@ describe("the tests", () => {
     expect(
       TESTS.filter((file) => file.path !== "test/architecture.test.ts" && idle.test(file.text)).map((f) => f.path),
     ).toEqual([]);
+  });
+
+  it("judge histories by nothing that they judge: the checker imports neither the library nor other tests", () => {
+    const checker = TESTS.filter(({ path }) => path.startsWith("test/checker/"));
+    const foreign = checker.flatMap(({ path, imports }) =>
+      imports
+        .filter(({ target }) => /^(src|test|bench)\//.test(target) && !target.startsWith("test/checker/"))
+        .map(({ target }) => [path, target]),
+    );
+
+    expect(checker.length).toBeGreaterThan(0);
+    expect(foreign).toEqual([]);
   });
 });
 

@@ -1,0 +1,90 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { baseHistory } from "./base-history.ts";
+import { brokenByDefinition } from "./brute-force.ts";
+import type { HistoryEvent } from "./history.ts";
+import { judge } from "./judge.ts";
+import { SIMULATED_RUN } from "./judge-options.ts";
+
+const claimant = fc.constantFrom("a", "b", "c");
+const resource = fc.constantFrom("voucher:1", "voucher:2");
+const owner = fc.option(claimant, { nil: null });
+const token = fc.integer({ min: 1, max: 4 });
+const status = fc.constantFrom("held", "held", "completed", "failed", "released", "released");
+
+const event = fc.oneof(
+  fc.record({ what: fc.constant("owner"), resource, was: owner, became: owner }),
+  fc.record({ what: fc.constant("token"), resource, claimant, token, status }),
+  fc.record({ what: fc.constant("wrote"), resource, claimant, token, completes: fc.constant(false) }),
+);
+
+/** In commit order, then handed over in some other order. */
+const history = fc
+  .array(event, { maxLength: 7 })
+  .map((events) => events.map((one, n) => ({ at: n, by: "audit", n, ...one }) as HistoryEvent))
+  .chain((events) => fc.shuffledSubarray(events, { minLength: events.length }));
+
+const SENT: readonly HistoryEvent[] = ["a", "b", "c"].map(
+  (name) =>
+    ({
+      ...{ what: "sent", at: 0, by: "importer", message: name, mode: "pool", claimant: name, isPoison: false },
+    }) as HistoryEvent,
+);
+
+describe("the fast scans", () => {
+  it.each(["I1", "I2", "I3", "I4"] as const)("of %s agree with its definition over all pairs", (invariant) => {
+    let broken = 0;
+
+    fc.assert(
+      fc.property(history, (events) => {
+        const found = judge([...SENT, ...events], SIMULATED_RUN).violations.some((one) => one.invariant === invariant);
+        if (found) broken += 1;
+
+        expect(found).toBe(brokenByDefinition(events).has(invariant));
+      }),
+      { numRuns: 1_500, seed: 7 },
+    );
+
+    expect(broken).toBeGreaterThan(50);
+    expect(broken).toBeLessThan(1_450);
+  });
+
+  it("look at each event a bounded number of times, however long the history is", () => {
+    const looks = (copies: number): number => {
+      let count = 0;
+      const watched = (event: HistoryEvent): HistoryEvent =>
+        new Proxy(event, {
+          get(target, name, receiver) {
+            count += 1;
+            return Reflect.get(target, name, receiver);
+          },
+        });
+      judge(repeated(copies).map(watched), SIMULATED_RUN);
+      return count;
+    };
+
+    const [once, tenfold] = [looks(20), looks(200)];
+
+    expect(tenfold / once).toBeLessThan(11);
+  });
+});
+
+/** Many claimants and rows, and one key that all work on. */
+function repeated(copies: number): HistoryEvent[] {
+  const renamed = (value: unknown, copy: number): unknown =>
+    typeof value === "string" && /^(m-|voucher:|outbox |[ab]$)/.test(value) ? `${value}~${copy}` : value;
+  return Array.from({ length: copies }, (_, copy) =>
+    baseHistory()
+      .filter((event) => event.what !== "frame" || copy === 0)
+      .map((event) => {
+        const entries = Object.entries(event).map(([name, value]) => {
+          if (name === "at") return [name, value + copy * 400];
+          if (name === "sentAt") return [name, value + copy * 400];
+          if (name === "token" && "resource" in event && event.resource === "order:k") return [name, value + copy * 2];
+          if (name === "n") return [name, value + copy * 100];
+          return [name, name === "op" || name === "delivery" ? `${value}~${copy}` : renamed(value, copy)];
+        });
+        return Object.fromEntries(entries) as HistoryEvent;
+      }),
+  ).flat();
+}

@@ -1,0 +1,76 @@
+import type { HistoryEvent, InvariantName, OwnerChanged, TokenChanged, Wrote } from "./history.ts";
+
+/**
+ * I1 to I4 as they are defined, over all pairs of events: slow, and written apart from the scans, to compare them with.
+ * Shape: events of pool rows alone, with one counter and times in its order.
+ */
+export function brokenByDefinition(history: readonly HistoryEvent[]): Set<InvariantName> {
+  const inOrder = <E extends { readonly n: number }>(events: E[]): E[] => events.sort((one, other) => one.n - other.n);
+  const owners = inOrder(history.filter((event) => event.what === "owner"));
+  const changes = inOrder(history.filter((event) => event.what === "token"));
+  const wrote = inOrder(history.filter((event) => event.what === "wrote"));
+  const broken = new Set<InvariantName>();
+  if (hasTwoOwners(owners) || hasTwoClaims(changes)) broken.add("I1");
+  if (hasTwoRows(changes)) broken.add("I2");
+  if (hasOldGrant(changes)) broken.add("I3");
+  if (hasOldWrite(changes, wrote)) broken.add("I4");
+  return broken;
+}
+
+function isLive({ status }: TokenChanged): boolean {
+  return status === "held" || status === "completed" || status === "failed";
+}
+
+/** Some owner follows another, and the row was never free between them. */
+function hasTwoOwners(owners: readonly OwnerChanged[]): boolean {
+  return owners.some((second, at) => {
+    if (second.became === null) return false;
+    if (second.was !== null && second.was !== second.became) return true;
+    const before = owners.slice(0, at).filter(({ resource }) => resource === second.resource);
+    const lastFree = before.findLastIndex(({ became }) => became === null);
+    return before.slice(lastFree + 1).some(({ became }) => became !== second.became);
+  });
+}
+
+/** Some claim of a row is live, and so is another claimant's, who did not release it between. */
+function hasTwoClaims(changes: readonly TokenChanged[]): boolean {
+  return changes.some((second, at) => {
+    if (!isLive(second)) return false;
+    return changes.slice(0, at).some((first, from) => {
+      if (!isLive(first) || first.resource !== second.resource || first.claimant === second.claimant) return false;
+      const between = changes.slice(from + 1, at);
+      return !between.some((one) => one.resource === first.resource && one.claimant === first.claimant && !isLive(one));
+    });
+  });
+}
+
+/** After some change, the latest word on two rows is that the same claimant has them. */
+function hasTwoRows(changes: readonly TokenChanged[]): boolean {
+  return changes.some((last, at) => {
+    const until = changes.slice(0, at + 1).filter(({ claimant }) => claimant === last.claimant);
+    const rows = new Set(until.map(({ resource }) => resource));
+    const live = [...rows].filter((row) => {
+      const word = until.findLast(({ resource }) => resource === row);
+      return word !== undefined && isLive(word);
+    });
+    return live.length > 1;
+  });
+}
+
+/** Some token is below an earlier one, or granted when it had been there before. */
+function hasOldGrant(changes: readonly TokenChanged[]): boolean {
+  return changes.some((second, at) => {
+    const before = changes.slice(0, at).filter(({ resource }) => resource === second.resource);
+    const last = before.at(-1);
+    const isRenewal = last?.status === "held" && last.claimant === second.claimant;
+    const isGrant = second.status === "held" && !isRenewal;
+    return before.some(({ token }) => token > second.token || (isGrant && token === second.token));
+  });
+}
+
+/** Some write is under a token below one that was granted or written under before it. */
+function hasOldWrite(changes: readonly TokenChanged[], wrote: readonly Wrote[]): boolean {
+  return wrote.some((write) =>
+    [...changes, ...wrote].some(({ n, resource, token }) => n < write.n && resource === write.resource && token > write.token),
+  );
+}

@@ -1,0 +1,179 @@
+import { type Add, added, all, altered, type Change, completes, without } from "./base-history.ts";
+
+/** Hard, and right: nothing of these may be flagged. */
+export const goodHistories: readonly (readonly [what: string, change: Change])[] = [
+  [
+    "a message is delivered again after its completion, and replayed",
+    added((add) => {
+      add("delivered", { delivery: "m-a/2", message: "m-a" });
+      add("outcome", { delivery: "m-a/2", claimant: "a", status: "replayed" });
+      add("settle", { phase: "invoke", delivery: "m-a/2", message: "m-a", disposition: "complete", at: 151 });
+    }),
+  ],
+  [
+    "a second message of one claimant",
+    added((add) => {
+      add("sent", { message: "m-a2", mode: "pool", claimant: "a", isPoison: false });
+      add("delivered", { delivery: "m-a2/1", message: "m-a2" });
+      add("outcome", { delivery: "m-a2/1", claimant: "a", status: "replayed" });
+      add("settle", { phase: "invoke", delivery: "m-a2/1", message: "m-a2", disposition: "complete" });
+      add("final-message", { message: "m-a2", state: "gone" });
+    }),
+  ],
+  [
+    "a claim is resumed on the same row",
+    all(
+      altered("final-claim", { claimant: "a" }, { token: 2 }),
+      added((add) => {
+        add("token", { n: 97, resource: "voucher:1", claimant: "a", token: 2, status: "held" });
+        add("started", { delivery: "m-a/2", claimant: "a", resource: "voucher:1", token: 2, attempt: 2, resumed: true });
+        add("token", { n: 98, resource: "voucher:1", claimant: "a", token: 2, status: "completed" });
+      }),
+    ),
+  ],
+  [
+    "a row is released and granted again, and its first process tells late that it started",
+    all(
+      releases("a", "voucher:1"),
+      added(grantsAgain),
+      added((add) => {
+        add("started", {
+          delivery: "m-a/3",
+          claimant: "a",
+          resource: "voucher:1",
+          token: 1,
+          attempt: 1,
+          resumed: false,
+          at: 190,
+        });
+      }),
+    ),
+  ],
+  [
+    "what witnesses saw comes in another order than it was committed",
+    (events) => [...events.filter(({ by }) => by === "witness").reverse(), ...events.filter(({ by }) => by !== "witness")],
+  ],
+  ["the answer to a write that is there was lost", altered("write", { op: "m-a/1/a", phase: "ok" }, { phase: "info" })],
+  [
+    "the answer to a write that is not there was lost",
+    all(
+      altered("write", { op: "m-a/1/a", phase: "ok" }, { phase: "info" }),
+      without("wrote", { resource: "voucher:1", completes: false }),
+    ),
+  ],
+  [
+    "a process died before it could tell that it completed",
+    all(
+      without("write", { op: "m-a/1/b", phase: "ok" }),
+      without("outcome", { delivery: "m-a/1" }),
+      without("settle", { delivery: "m-a/1" }),
+    ),
+  ],
+  ["a process died before it could tell that it started", without("started", { delivery: "m-a/1" })],
+  [
+    "an effect comes twice under its key",
+    added((add) =>
+      add("effect", {
+        n: 9,
+        key: "outbox voucher:1 1",
+        via: "outbox",
+        claimant: "a",
+        resource: "voucher:1",
+        token: 1,
+        completes: true,
+      }),
+    ),
+  ],
+  [
+    "empty, when the last row was taken",
+    all(
+      added((add) => add("owner", { n: 1, resource: "voucher:3", was: null, became: "c", at: 155 })),
+      added(emptied),
+      added((add) => {
+        add("owner", { n: 2, resource: "voucher:3", was: "c", became: null, at: 170 });
+      }),
+    ),
+  ],
+  [
+    "empty, while another pool has rows",
+    all(
+      altered("final-row", { resource: "voucher:3" }, { pool: "other" }),
+      added(emptied),
+      altered("sent", { message: "m-c" }, { pool: "voucher" }),
+    ),
+  ],
+  [
+    "a poison message ends as a dead letter",
+    added((add) => {
+      add("sent", { message: "m-p", mode: "resource", claimant: "p", isPoison: true });
+      add("final-message", { message: "m-p", state: "dead-letter" });
+    }),
+  ],
+  [
+    "times of triggers are not known",
+    all(
+      altered("token", {}, { at: Number.NaN }),
+      altered("owner", {}, { at: Number.NaN }),
+      altered("wrote", {}, { at: Number.NaN }),
+    ),
+  ],
+  [
+    "a renewal of all is in time",
+    added((add) => {
+      add("leased", { sentAt: 9_000, ttlMs: 5_000, at: 9_001 });
+      add("held", { delivery: "m-a/1", resource: "voucher:1", token: 1, at: 13_999 });
+    }),
+  ],
+  [
+    "a process is stopped between asking and telling",
+    added((add) => {
+      add("held", { delivery: "m-a/1", resource: "voucher:1", token: 1, askedAt: 9_999, at: 15_000 });
+    }),
+  ],
+  [
+    "a held lock is acquired while a server forgets",
+    all(
+      without("lock", { n: 3 }),
+      added((add) => {
+        add("fault", { id: "f9", kind: "forgets", target: "redis-1", phase: "injected", breaksExclusion: true, at: 112 });
+        add("fault", { id: "f9", kind: "forgets", target: "redis-1", phase: "healed", at: 114 });
+        add("lock", { node: "redis-1", key: "k", n: 4, owner: "o2", did: "acquired", was: null, at: 150 });
+      }),
+    ),
+  ],
+  ["an old write, before the newer grant", altered("wrote", { resource: "order:k", token: 1 }, { n: 20 })],
+  [
+    "the owner column does not say the scope",
+    all(
+      altered("final-claim", { claimant: "a" }, { owner: "7" }),
+      altered("final-row", { resource: "voucher:1" }, { owner: "7" }),
+    ),
+  ],
+];
+
+function emptied(add: Add): void {
+  add("sent", { message: "m-c", mode: "pool", claimant: "c", isPoison: false });
+  add("delivered", { delivery: "m-c/9", message: "m-c", at: 150 });
+  add("outcome", { delivery: "m-c/9", claimant: "c", status: "empty", at: 160 });
+  add("final-message", { message: "m-c", state: "dead-letter" });
+}
+
+/** A claim goes back to its pool after it was completed. */
+function releases(claimant: string, resource: string): Change {
+  return all(
+    without("final-claim", { claimant }),
+    added((add) => {
+      add("owner", { n: 50, resource, was: claimant, became: null });
+      add("token", { n: 50, resource, claimant, token: 1, status: "released" });
+      add("final-claim", { claimant, resource: null, token: 1, status: "released" });
+    }),
+    altered("final-row", { resource }, { owner: "c" }),
+  );
+}
+
+function grantsAgain(add: Add): void {
+  add("sent", { message: "m-c", mode: "pool", claimant: "c", isPoison: false });
+  completes((what, fields) => add(what, { ...fields, at: fields.at ?? 160 }), "m-c", "c", 1, 6);
+  add("final-message", { message: "m-c", state: "completed" });
+  add("final-claim", { claimant: "c", resource: "voucher:1", token: 6, status: "completed" });
+}

@@ -1,0 +1,59 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { baseHistory } from "./base-history.ts";
+import type { HistoryEvent } from "./history.ts";
+import { readHistory } from "./read-history.ts";
+
+const PROGRAM = fileURLToPath(new URL("read-verdict.ts", import.meta.url));
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "exclaim-history-"));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+function write(name: string, events: readonly HistoryEvent[], torn = ""): void {
+  writeFileSync(join(folder, name), events.map((event) => `${JSON.stringify(event)}\n`).join("") + torn);
+}
+
+describe("the logs of a run", () => {
+  it("are merged by time, and the last line that a killed process did not finish is counted", () => {
+    const events = baseHistory();
+    write("one.jsonl", events.slice(40), '{"at":1,"by":"pod-1.1","wha');
+    write("two.jsonl", events.slice(0, 40));
+
+    const { events: merged, tornLines, files } = readHistory(folder);
+
+    expect(merged.map(({ at }) => at)).toEqual(events.map(({ at }) => at).sort((one, other) => one - other));
+    expect(merged).toHaveLength(events.length);
+    expect({ tornLines, files }).toEqual({ tornLines: 1, files: 2 });
+  });
+
+  it("are refused when a line in the middle is damaged", () => {
+    writeFileSync(join(folder, "one.jsonl"), '{"at":1,"by":"x","wh\n{"at":2,"by":"x","what":"frame","mark":"ended"}\n');
+
+    expect(() => readHistory(folder)).toThrow("one.jsonl, line 1 is no event");
+  });
+
+  it("keep an event whose time is not known", () => {
+    writeFileSync(join(folder, "one.jsonl"), '{"at":null,"by":"x","what":"frame","mark":"ended"}\n');
+
+    expect(readHistory(folder).events).toEqual([{ at: Number.NaN, by: "x", what: "frame", mark: "ended" }]);
+  });
+
+  it("are judged by a program that exits with what they show", () => {
+    write("one.jsonl", baseHistory());
+    const unknown = spawnSync(process.execPath, ["--import", "tsx", PROGRAM, folder, "--json"], { encoding: "utf8" });
+    write("two.jsonl", [{ at: 150, by: "audit", what: "owner", n: 99, resource: "voucher:1", was: "a", became: "b" }]);
+    const invalid = spawnSync(process.execPath, ["--import", "tsx", PROGRAM, folder], { encoding: "utf8" });
+
+    expect(unknown.status).toBe(2);
+    expect(JSON.parse(unknown.stdout)).toMatchObject({ verdict: "unknown", operations: 16, tornLines: 0 });
+    expect(invalid.status).toBe(1);
+    expect(invalid.stdout).toContain("I1: voucher:1 went from a to b without being free between");
+  });
+});
