@@ -75,6 +75,14 @@ export const badHistories: readonly BadHistory[] = [
     added((add) => add("final-claim", { claimant: "a", resource: "voucher:3", token: 1, status: "failed" })),
   ],
   [
+    "I2",
+    "a claimant that is done is served again",
+    added((add) => {
+      add("token", { n: 98, resource: "voucher:1", claimant: "a", token: 2, status: "held" });
+      add("token", { n: 99, resource: "voucher:1", claimant: "a", token: 2, status: "completed" });
+    }),
+  ],
+  [
     "I3",
     "a key is granted again under the same token",
     added((add) => add("token", { n: 99, resource: "order:k", claimant: "k", token: 2, status: "held" })),

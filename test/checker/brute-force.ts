@@ -11,7 +11,7 @@ export function brokenByDefinition(history: readonly HistoryEvent[]): Set<Invari
   const wrote = inOrder(history.filter((event) => event.what === "wrote"));
   const broken = new Set<InvariantName>();
   if (hasTwoOwners(owners) || hasTwoClaims(changes)) broken.add("I1");
-  if (hasTwoRows(changes)) broken.add("I2");
+  if (hasTwoRows(changes) || isServedAgain(changes)) broken.add("I2");
   if (hasOldGrant(changes)) broken.add("I3");
   if (hasOldWrite(changes, wrote)) broken.add("I4");
   return broken;
@@ -54,6 +54,19 @@ function hasTwoRows(changes: readonly TokenChanged[]): boolean {
       return word !== undefined && isLive(word);
     });
     return live.length > 1;
+  });
+}
+
+/** Some claim is held after it was completed, and was nothing else between. */
+function isServedAgain(changes: readonly TokenChanged[]): boolean {
+  return changes.some((second, at) => {
+    if (second.status !== "held") return false;
+    return changes.slice(0, at).some((first, from) => {
+      const isSame = (one: TokenChanged) => one.claimant === second.claimant && one.resource === second.resource;
+      if (first.status !== "completed" || !isSame(first)) return false;
+      const between = changes.slice(from + 1, at).filter(({ resource }) => resource === second.resource);
+      return between.every((one) => isSame(one) && (one.status === "held" || one.status === "completed"));
+    });
   });
 }
 

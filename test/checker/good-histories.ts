@@ -21,8 +21,9 @@ export const goodHistories: readonly (readonly [what: string, change: Change])[]
     }),
   ],
   [
-    "a claim is resumed on the same row",
+    "a claim that was done is claimed again on the same row, where that is allowed",
     all(
+      altered("frame", { mark: "began" }, { mayRerun: true }),
       altered("final-claim", { claimant: "a" }, { token: 2 }),
       added((add) => {
         add("token", { n: 97, resource: "voucher:1", claimant: "a", token: 2, status: "held" });

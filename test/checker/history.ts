@@ -216,6 +216,8 @@ export interface Frame extends Stamp {
   readonly rows?: number;
   /** From `calm` on everything must be done within this. */
   readonly withinMs?: number;
+  /** Completed claims may be claimed again: `onReplay` is "rerun". */
+  readonly mayRerun?: boolean;
   /** True: final dumps are complete, so that what they do not hold is not there. */
   readonly hasDump?: boolean;
 }

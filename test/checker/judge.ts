@@ -1,6 +1,7 @@
 import type { HistoryEvent, Verdict, Violation } from "./history.ts";
 import { type HistoryIndex, indexHistory } from "./history-index.ts";
 import { oneOwner } from "./i1-one-owner.ts";
+import { doneIsDone } from "./i2-done-is-done.ts";
 import { oneRowPerClaimant } from "./i2-one-row-per-claimant.ts";
 import { orderedTokens } from "./i3-ordered-tokens.ts";
 import { fencedWrites } from "./i4-fenced-writes.ts";
@@ -59,6 +60,7 @@ function scan(index: HistoryIndex, locks: LockFindings, options: JudgeOptions): 
   return [
     ...oneOwner(index),
     ...oneRowPerClaimant(index),
+    ...doneIsDone(index),
     ...orderedTokens(index),
     ...fencedWrites(index),
     ...noClaimLost(index),
