@@ -1,0 +1,58 @@
+import type { BrokerName, LockName } from "./failpoint.ts";
+import type { FaultOrder } from "./fault-orders.ts";
+
+/** What a pod and the nemesis tell each other over their pipe. */
+
+/** What a spare process needs to become a pod. */
+export interface Assignment {
+  /** `pod-2.3`: the third process in the place of pod 2. */
+  readonly pod: string;
+  readonly seed: number;
+  readonly logFile: string;
+  readonly broker: BrokerName;
+  readonly brokerUrl: string;
+  readonly queues: QueueNames;
+  readonly databaseUrl: string;
+  readonly lock: LockName;
+  readonly lockUrls: readonly string[];
+  /** Put before the keys of the lock, so that episodes do not meet. */
+  readonly lockPrefix: string;
+  readonly ttlMs: number;
+  readonly attempts: number;
+  readonly orders: readonly FaultOrder[];
+}
+
+export interface QueueNames {
+  readonly pool: string;
+  readonly resource: string;
+}
+
+export type ToPod =
+  | { readonly say: "serve"; readonly assignment: Assignment }
+  | { readonly say: "calm" }
+  | { readonly say: "count" }
+  | { readonly say: "stop" }
+  | { readonly say: "received"; readonly call: number };
+
+export type FromPod =
+  | { readonly say: "spare" }
+  | { readonly say: "serving" }
+  /** How many deliveries it has that it has not settled. */
+  | { readonly say: "in hand"; readonly count: number }
+  | { readonly say: "stopping"; readonly id: string; readonly kind: string; readonly lastsMs: number }
+  | { readonly say: "effect"; readonly call: number; readonly effects: readonly EffectSent[] };
+
+export interface EffectSent {
+  readonly key: string;
+  readonly via: "outbox" | "direct";
+  readonly claimant: string;
+  readonly resource: string;
+  readonly token: number;
+}
+
+/** What a message of either queue holds. */
+export interface ChaosMessage {
+  readonly message: string;
+  readonly claimant: string;
+  readonly isPoison: boolean;
+}

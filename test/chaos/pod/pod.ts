@@ -1,0 +1,104 @@
+/**
+ * One pod: a process that waits as a spare until it is told what to serve, then serves both queues until it is killed or told to stop.
+ * It strikes itself where and when it was ordered to, and writes down all it does in a log of its own.
+ */
+import pg from "pg";
+import { createExclaim } from "../../../src/index.ts";
+import { HistoryLog } from "../history-log.ts";
+import type { Assignment, FromPod, ToPod } from "../pod-messages.ts";
+import { randomOf } from "../random-of.ts";
+import { dispatchEffects } from "./dispatch-effects.ts";
+import { EffectCalls } from "./effect-calls.ts";
+import { Failpoints } from "./failpoints.ts";
+import { faultyDatabase } from "./faulty-database.ts";
+import { faultyLock } from "./faulty-lock.ts";
+import { openLock } from "./open-lock.ts";
+import { Relay } from "./relay.ts";
+import { serveBullmq } from "./serve-bullmq.ts";
+import { serveRabbitmq } from "./serve-rabbitmq.ts";
+import { openService } from "./service.ts";
+
+const SERVE = { bullmq: serveBullmq, rabbitmq: serveRabbitmq };
+const DRAIN_MS = 8_000;
+/** A process that has not closed everything by then says at what it is. */
+const LATE_MS = 20_000;
+
+const tell = (message: FromPod): void => {
+  if (process.connected) process.send?.(message);
+};
+const effectCalls = new EffectCalls(tell);
+let stop = async (): Promise<void> => {};
+let calm = (): void => {};
+/** One that does not serve yet may be about to. */
+let countInHand = (): number => 1;
+
+process.on("message", (message: ToPod) => {
+  switch (message.say) {
+    case "serve":
+      void serve(message.assignment).then(() => tell({ say: "serving" }));
+      return;
+    case "calm":
+      calm();
+      return;
+    case "count":
+      tell({ say: "in hand", count: countInHand() });
+      return;
+    case "stop":
+      void stop().then(() => process.disconnect());
+      return;
+    case "received":
+      effectCalls.answered(message.call);
+  }
+});
+// Ctrl-C reaches all processes of a terminal, and the nemesis ends this one.
+process.on("SIGINT", () => {});
+// The nemesis is gone: nobody would ever end this process.
+process.on("disconnect", () => setTimeout(() => process.exit(), DRAIN_MS).unref());
+tell({ say: "spare" });
+
+async function serve(assignment: Assignment): Promise<void> {
+  const { pod, seed, ttlMs, orders } = assignment;
+  const log = new HistoryLog(assignment.logFile, pod);
+  watchEscapes(log);
+  const failpoints = new Failpoints(orders, log, tell);
+  const database = new pg.Pool({ connectionString: assignment.databaseUrl, max: 8, application_name: pod });
+  database.on("error", () => {});
+  const plain = new pg.Pool({ connectionString: assignment.databaseUrl, max: 3, application_name: pod });
+  plain.on("error", () => {});
+  const lock = await openLock(assignment);
+  const broker = await Relay.open(assignment.brokerUrl);
+  failpoints.connect({ lock: lock.connections, broker: broker.relay, database: faultyDatabase(database, failpoints, log) });
+  const backend = lock.backend === undefined ? {} : { lock: faultyLock(lock.backend, failpoints) };
+  const exclaim = createExclaim({ database, ttlMs, ...backend });
+  const sendEffects = effectCalls.send;
+  const service = openService(exclaim, assignment, { log, failpoints, random: randomOf(seed, pod), ttlMs, sendEffects });
+  const serving = await SERVE[assignment.broker](broker.url, service);
+  const dispatcher = dispatchEffects(plain, effectCalls.send);
+  calm = () => failpoints.calm();
+  countInHand = () => service.inHand.size;
+  stop = async () => {
+    let step = "the consumers";
+    const late = setTimeout(() => {
+      const detail = `${pod} still closes ${step}: ${process.getActiveResourcesInfo().join(", ")}`;
+      log.write({ what: "escaped", kind: "left-connection", detail });
+    }, LATE_MS);
+    const closing = serving.close();
+    await exclaim.close({ drainMs: DRAIN_MS });
+    await closing;
+    step = "the outbox dispatcher";
+    await dispatcher.close();
+    step = "the lock";
+    await lock.close();
+    broker.relay.close();
+    step = "the database";
+    await Promise.all([database.end(), plain.end()]);
+    clearTimeout(late);
+    log.close();
+  };
+}
+
+function watchEscapes(log: HistoryLog): void {
+  const detailOf = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error));
+  process.on("unhandledRejection", (error) => log.write({ what: "escaped", kind: "rejection", detail: detailOf(error) }));
+  process.on("uncaughtException", (error) => log.write({ what: "escaped", kind: "exception", detail: detailOf(error) }));
+}
