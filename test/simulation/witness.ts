@@ -1,0 +1,136 @@
+import type { Row } from "../../src/ledger/ledger.ts";
+import type { MemoryLedger } from "../../src/ledger/memory.ts";
+import type { MemoryResources } from "../../src/ledger/memory-resources.ts";
+import type { TokenChanged } from "../checker/history.ts";
+import type { Chronicle } from "./chronicle.ts";
+import type { Scheduler } from "./scheduler.ts";
+
+export const POOL_NAME = "voucher";
+export const RESOURCE_NAME = "order";
+
+/** How histories name a claimant: with the scope, since it has a row in each. */
+export function claimantName(claimant: string, scope: string): string {
+  return scope === "" ? claimant : `${claimant} of ${scope.slice(SCOPE_START.length, -SCOPE_END.length)}`;
+}
+
+/** As the memory ledger writes a scope of one column. */
+const SCOPE_START = '[["campaign","';
+const SCOPE_END = '"]]';
+
+/** What the audit trigger of a real database does: sees every change of rows, claims and leases, in the order of their commits. */
+export class Witness {
+  readonly #chronicle: Chronicle;
+  readonly #scheduler: Scheduler;
+  readonly #rows: readonly Row[];
+  readonly #ledger: MemoryLedger;
+  readonly #resources: MemoryResources;
+  readonly #owners: (string | null)[];
+  readonly #claims = new Map<string, { token: bigint; status: string; resource: string }>();
+  readonly #leases = new Map<string, { token: bigint; status: string; sharers: number }>();
+  readonly #counts = new Map<string, number>();
+
+  constructor(
+    chronicle: Chronicle,
+    scheduler: Scheduler,
+    tables: { rows: Row[]; ledger: MemoryLedger; resources: MemoryResources },
+  ) {
+    this.#chronicle = chronicle;
+    this.#scheduler = scheduler;
+    this.#rows = tables.rows;
+    this.#ledger = tables.ledger;
+    this.#resources = tables.resources;
+    this.#owners = tables.rows.map(() => null);
+  }
+
+  /** Looks at claims and rows after a call that may have changed them. */
+  lookAtClaims(): void {
+    const at = this.#scheduler.nowMs;
+    for (const { scope, claimant, resourceId, token, status } of this.#ledger.claims()) {
+      const name = claimantName(claimant, scope);
+      const known = this.#claims.get(name);
+      if (known !== undefined && known.token === token && known.status === status) continue;
+      const resource = resourceId === null ? (known?.resource ?? "") : `${POOL_NAME}:${resourceId}`;
+      this.#claims.set(name, { token, status, resource });
+      this.#tell({ at, resource, claimant: name, token: Number(token), status });
+    }
+    for (let index = 0; index < this.#rows.length; index += 1) {
+      const row = this.#rows[index];
+      const became = ownerOf(row);
+      const was = this.#owners[index] ?? null;
+      if (was === became) continue;
+      this.#owners[index] = became;
+      const resource = `${POOL_NAME}:${String(row?.id)}`;
+      this.#chronicle.add({
+        at,
+        by: "audit",
+        what: "owner",
+        n: this.#next(`row ${resource}`),
+        resource,
+        was,
+        became,
+        pool: poolOf(row),
+      });
+    }
+  }
+
+  lookAtLeases(): void {
+    const at = this.#scheduler.nowMs;
+    for (const { resource, key, token, status, sharers } of this.#resources.leases()) {
+      const name = `${resource}:${key}`;
+      const known = this.#leases.get(name);
+      const isSame = known !== undefined && known.token === token && known.status === status;
+      const hasLeft = isSame && sharers.size < known.sharers;
+      if (isSame) known.sharers = sharers.size;
+      else this.#leases.set(name, { token, status, sharers: sharers.size });
+      if (token === 0n || (isSame && !hasLeft)) continue;
+      const became = hasLeft || status === "completed" ? "free" : status === "failed" ? "failed" : "held";
+      this.#tell({ at, resource: name, claimant: key, token: Number(token), status: became });
+    }
+  }
+
+  /** A fenced write left a row of the user's own. */
+  wrote(resource: string, claimant: string, token: bigint, completes: boolean): void {
+    const at = this.#scheduler.nowMs;
+    const n = this.#next(resource);
+    this.#chronicle.add({ at, by: "audit", what: "wrote", n, resource, claimant, token: Number(token), completes });
+  }
+
+  /** The dumps at the end. */
+  dump(): void {
+    const at = this.#scheduler.nowMs;
+    for (const row of this.#rows) {
+      const resource = `${POOL_NAME}:${String(row.id)}`;
+      this.#chronicle.add({ at, by: "dump", what: "final-row", resource, owner: ownerOf(row), pool: poolOf(row) });
+    }
+    for (const { scope, claimant, resourceId, token, status } of this.#ledger.claims()) {
+      const resource = resourceId === null ? null : `${POOL_NAME}:${resourceId}`;
+      const about = { claimant: claimantName(claimant, scope), resource, token: Number(token), status };
+      this.#chronicle.add({ at, by: "dump", what: "final-claim", ...about });
+    }
+  }
+
+  #tell(change: Omit<TokenChanged, "what" | "by" | "n">): void {
+    this.#chronicle.add({ by: "audit", what: "token", n: this.#next(change.resource), ...change });
+  }
+
+  #next(of: string): number {
+    const n = (this.#counts.get(of) ?? 0) + 1;
+    this.#counts.set(of, n);
+    return n;
+  }
+}
+
+/** The pool and scope, as histories name it. */
+export function poolName(scope: string | null): string {
+  return scope === null ? POOL_NAME : `${POOL_NAME} ${scope}`;
+}
+
+function poolOf(row: Row | undefined): string {
+  return poolName(typeof row?.campaign === "string" ? row.campaign : null);
+}
+
+/** The owner column's value, with the scope of its row, as histories name claimants. */
+function ownerOf(row: Row | undefined): string | null {
+  if (typeof row?.user_id !== "string") return null;
+  return typeof row.campaign === "string" ? `${row.user_id} of ${row.campaign}` : row.user_id;
+}
