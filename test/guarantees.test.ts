@@ -26,7 +26,7 @@ describe("docs/GUARANTEES.md", () => {
     const tests = proofs(TEXT).filter(({ isPlanted }) => !isPlanted);
 
     expect(tests.flatMap(({ titles }) => titles).length).toBeGreaterThan(60);
-    expect(missing(tests, (title) => [`("${title}"`, `(\`${title}\``, `\n    "${title}"`])).toEqual([]);
+    expect(missing(tests, (title) => [`("${title}"`, `(\`${title}\``, `\n  "${title}"`, `\n    "${title}"`])).toEqual([]);
   });
 
   it("names only bugs that are planted, in the file where they are", () => {

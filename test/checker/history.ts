@@ -28,6 +28,8 @@ export interface Sent extends Stamp {
   readonly claimant: string;
   /** Its handler never succeeds. */
   readonly isPoison: boolean;
+  /** May be given up although it was refused nothing: it has so few attempts that faults may use them up. @default isPoison */
+  readonly mayDie?: boolean;
   /** The pool and scope its row comes from, as in `OwnerChanged.pool`. @default the only one there is */
   readonly pool?: string;
 }
@@ -48,6 +50,8 @@ export interface Started extends Stamp {
   readonly token: number;
   readonly attempt: number;
   readonly resumed: boolean;
+  /** Several at once may have the key under one token. Absent: exclusive. */
+  readonly mode?: "shared";
 }
 
 /** The claim or a renewal was granted: the process may trust it until `sentAt + ttlMs`, no longer. Without a resource: all it holds. */
@@ -126,6 +130,10 @@ export interface TokenChanged extends Stamp {
   readonly claimant: string;
   readonly token: number;
   readonly status: "held" | "completed" | "failed" | "released" | "free";
+  /** The acquisition that has it, where the witness sees it: another one under the same token is no new grant but a broken one. */
+  readonly holder?: string;
+  /** Of a claim of a row: which attempt this is, from 1. */
+  readonly attempt?: number;
 }
 
 /**
@@ -216,6 +224,13 @@ export interface Frame extends Stamp {
   readonly rows?: number;
   /** From `calm` on everything must be done within this. */
   readonly withinMs?: number;
+  /** `began`: kinds of events that this run shows. One of which there is none makes the verdict unknown: its witness was blind. */
+  readonly witnesses?: readonly HistoryEvent["what"][];
+  /** `ended`: all processes that served. One without a log of its own makes the verdict unknown. */
+  readonly processes?: readonly string[];
+  /** `began`: for L2, how long a lease lasts, and after what time at most the broker delivers again what a dead process had. */
+  readonly ttlMs?: number;
+  readonly redeliveryMs?: number;
   /** Completed claims may be claimed again: `onReplay` is "rerun". */
   readonly mayRerun?: boolean;
   /** True: final dumps are complete, so that what they do not hold is not there. */
