@@ -32,7 +32,7 @@ export interface ExclaimEvents {
   };
   /** A row is free in its table though the ledger gives it to a claimant: somebody else wrote the owner column. */
   "pool:inconsistent": { readonly pool: string; readonly resourceId: string };
-  /** The server answers commits that it may yet forget: what was acknowledged can be lost. Told at most once a setting and process. */
+  /** The server answers commits that it may yet forget: what was acknowledged can be lost. Told once for each setting. */
   "database:unsafe": { readonly setting: string; readonly value: string };
   /** A lock held by itself can no longer be trusted; its signal was aborted. */
   "lock:lost": { readonly keys: readonly string[]; readonly reason: ExclaimError };

@@ -60,7 +60,8 @@ async function becameInPool(parts: EngineParts, pool: PoolDefinition, note: RowN
 function becameOf(end: MessageEnd, found: FoundClaim | null, messageId: string): Became {
   if (end.status === "completed") return { state: "claimed", resourceId: end.resourceId, code: null, reason: null };
   const resourceId = found?.claim.resourceId || null;
-  if (found?.status === "completed" && found.messageId === storableId(messageId)) {
+  const isItsOwn = found !== null && found.messageId !== null && found.messageId === storableId(messageId);
+  if (found?.status === "completed" && isItsOwn) {
     return { state: "claimed", resourceId, code: null, reason: null };
   }
   if (end.status === "replayed") return { state: "replayed", resourceId, code: null, reason: null };

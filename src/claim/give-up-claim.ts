@@ -17,7 +17,9 @@ const LEASE_MARGIN_MS = 100;
 export async function giveUpClaim(parts: EngineParts, pool: PoolDefinition, request: GiveUpRequest): Promise<void> {
   checkClaimant(request.claimant);
   checkScope(request.scope ?? {});
-  if (request.onGiveUp === "keep") return;
+  const messageId = storableId(request.messageId);
+  // A claim that was made without a message is nobody's to give up.
+  if (request.onGiveUp === "keep" || messageId === null) return;
   const found = await find();
   if (found?.status === "held" && found.leaseMs > 0) {
     await pause(parts.clock, found.leaseMs + LEASE_MARGIN_MS);
@@ -28,6 +30,6 @@ export async function giveUpClaim(parts: EngineParts, pool: PoolDefinition, requ
 
   async function find() {
     const claim = await askAgain(parts.clock, () => parts.ledger.find(pool, request.scope ?? {}, request.claimant));
-    return claim?.messageId === storableId(request.messageId) ? claim : null;
+    return claim?.messageId === messageId ? claim : null;
   }
 }

@@ -1,3 +1,4 @@
+import type { Clock } from "../clock.ts";
 import type { Statements } from "./run-statement.ts";
 
 /** A setting of the server by which it answers a COMMIT that it may yet forget. */
@@ -10,11 +11,17 @@ export interface UnsafeSetting {
 const UNSAFE_SQL = `select name as setting, setting as value from pg_catalog.pg_settings
 where name in ('fsync', 'full_page_writes', 'synchronous_commit') and setting = 'off' order by name`;
 
+const ASK_AGAIN_MS = 30_000;
+
 /**
  * Looks once, beside the first work, whether the connection keeps what it commits, and tells of each setting that says otherwise.
  * Returns what is to be called before work. Whatever stands in the way of looking is met by the work itself, and looked for again.
  */
-export function durabilityWatch(server: Statements, tell: ((found: UnsafeSetting) => void) | undefined): () => void {
+export function durabilityWatch(
+  server: Statements,
+  clock: Clock,
+  tell: ((found: UnsafeSetting) => void) | undefined,
+): () => void {
   let wasAsked = tell === undefined;
   return () => {
     if (wasAsked) return;
@@ -23,8 +30,11 @@ export function durabilityWatch(server: Statements, tell: ((found: UnsafeSetting
       ({ rows }) => {
         for (const row of rows) tell?.(row as UnsafeSetting);
       },
+      // Not by every call of an outage.
       () => {
-        wasAsked = false;
+        clock.after(ASK_AGAIN_MS, () => {
+          wasAsked = false;
+        });
       },
     );
   };

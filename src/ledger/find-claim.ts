@@ -1,4 +1,4 @@
-import { databaseError, databaseFault } from "./database-errors.ts";
+import { databaseError, sqlState } from "./database-errors.ts";
 import type { FoundClaim } from "./ledger.ts";
 import type { OpenPool } from "./open-pool.ts";
 import type { OpenScope } from "./open-scope.ts";
@@ -26,8 +26,7 @@ export async function findClaim(
   try {
     ({ rows } = await server.run({ text, values: [pool.name, claimant, ...scope.values] }));
   } catch (error) {
-    // Nobody has a claim under what its column cannot hold.
-    if (databaseFault(error) === "member") return null;
+    if (isMisfit(error)) return null;
     throw databaseError(error, "a claim could not be read");
   }
   const row = rows[0] as Found | undefined;
@@ -54,4 +53,10 @@ interface Found {
   readonly status: FoundClaim["status"];
   readonly message_id: string | null;
   readonly lease_ms: number;
+}
+
+/** Nobody has a claim under what its column cannot hold. Source: PostgreSQL manual, Appendix A: data exceptions, and a domain's check. */
+function isMisfit(error: unknown): boolean {
+  const code = sqlState(error);
+  return code !== undefined && (code.startsWith("22") || code === "23514");
 }

@@ -32,7 +32,7 @@ export function postgresResources(
   const server = statements(options.database, options.clock, options.statementTimeoutMs ?? DEFAULT_STATEMENT_TIMEOUT_MS);
   const schema = quoteIdentifier(options.schema);
   const ring = outboxBell(server, options.clock, options.schema);
-  const watchDurability = durabilityWatch(server, options.onUnsafe);
+  const watchDurability = durabilityWatch(server, options.clock, options.onUnsafe);
   const texts = {
     exclusive: takeExclusiveSql(schema),
     shared: takeSharedSql(schema),

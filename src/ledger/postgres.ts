@@ -55,7 +55,7 @@ export function postgresLedger(options: PostgresLedgerOptions): Ledger & NewClai
   const opened = new WeakMap<PoolDefinition, Promise<OpenPool>>();
   const claiming = new ClaimBatches({ server, schema, onInconsistent: options.onInconsistent });
   const texts = endTexts(schema);
-  const watchDurability = durabilityWatch(server, options.onUnsafe);
+  const watchDurability = durabilityWatch(server, options.clock, options.onUnsafe);
 
   return {
     claim,

@@ -117,6 +117,26 @@ describe("giving up a message", () => {
 
     expect(refused).toMatchObject({ status: "failed", error: { code: "CLAIMANT_INVALID" } });
   });
+
+  // Planted: null for whatever the database says of the statement. The message was dead-lettered, and its row stayed taken.
+  it("fails when the database does not look, so that it is tried again", async () => {
+    await database.pool.query("create table desk (id int primary key, owner int)");
+    await database.pool.query("insert into desk values (1)");
+    const desks = openExclaim().pool({ table: "desk", ownerColumn: "owner" });
+    const message = { claimant: "7", messageId: "m-1" };
+    await desks.claim(message, () => Promise.reject(new Error("no")));
+    await database.pool.query(`alter table exclaim.claims rename to kept_claims;
+      create function refuse() returns boolean language plpgsql as
+        $$ begin raise exception 'prepared statement "s1" does not exist' using errcode = '26000'; end $$;
+      create view exclaim.claims as select * from exclaim.kept_claims where refuse()`);
+
+    const refused = await desks.giveUp({ ...message, onGiveUp: "release" }).catch((error) => error);
+    await database.pool.query("drop view exclaim.claims; alter table exclaim.kept_claims rename to claims");
+    await desks.giveUp({ ...message, onGiveUp: "release" });
+
+    expect(refused).toMatchObject({ code: "CLAIM_REFUSED" });
+    expect((await database.pool.query("select owner from desk")).rows).toEqual([{ owner: null }]);
+  });
 });
 
 /** One process's exclaim over connections of its own, ended with the test. */

@@ -235,6 +235,16 @@ describe("giving up a message that no delivery will finish", () => {
     expect(rows.map((row) => row.user_id)).toEqual(["7", null]);
   });
 
+  // Planted: no message and a claim without one taken for the same.
+  it("leaves a claim alone that was made without a message", async () => {
+    const { vouchers, rows } = openEngine(1);
+    await vouchers.claim({ claimant: "7" }, () => Promise.reject(new Error("no")));
+
+    await vouchers.giveUp({ claimant: "7", messageId: "", onGiveUp: "release" });
+
+    expect(rows.map((row) => row.user_id)).toEqual(["7"]);
+  });
+
   it("waits for a lease that still lives, and leaves a completed claim alone", async () => {
     const { vouchers, otherProcess, rows, clock } = openEngine(2, { lock: false });
     const never = gate();
