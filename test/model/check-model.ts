@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { rmSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -28,6 +29,9 @@ export interface CheckedModel extends Verdict {
 export async function checkModel(tools: SpinTools, model: Model): Promise<CheckedModel> {
   const startMs = performance.now();
   const folder = await mkdtemp(join(tmpdir(), "exclaim-model-"));
+  // Also when the program is interrupted.
+  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  process.once("exit", remove);
   try {
     const verdict = await search(tools, model, folder);
     const trail = verdict.result === "fail" ? await readTrail(tools, model, folder) : undefined;
@@ -36,6 +40,7 @@ export async function checkModel(tools: SpinTools, model: Model): Promise<Checke
     if (trail === undefined || model.breaks === undefined || trail.breaks === model.breaks) return checked;
     return { ...checked, result: "error", reason: `it was to break ${model.breaks} and broke ${trail.breaks}` };
   } finally {
+    process.off("exit", remove);
     await rm(folder, { recursive: true, force: true });
   }
 }
@@ -87,7 +92,12 @@ function run(program: string, args: readonly string[], folder: string): Promise<
         output += chunk;
       });
     }
+    const end = (): void => void child.kill("SIGKILL");
+    process.once("exit", end);
     child.once("error", reject);
-    child.once("close", (exitCode) => resolve({ exitCode, output }));
+    child.once("close", (exitCode) => {
+      process.off("exit", end);
+      resolve({ exitCode, output });
+    });
   });
 }

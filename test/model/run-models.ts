@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { readUsage } from "../support/read-usage.ts";
 import { type CheckedModel, checkModel } from "./check-model.ts";
 import { models } from "./models.ts";
 import { tableHead, tableRow } from "./print-table.ts";
@@ -9,14 +10,17 @@ import { findSpinTools } from "./spin-tools.ts";
 /** Two at a time: each may need up to two gigabytes. */
 const AT_ONCE = 2;
 
-const { values } = parseArgs({
-  options: { json: { type: "boolean", default: false }, only: { type: "string", multiple: true } },
+const USAGE = "npm run model -- [--only name]... [--json]";
+
+const { values, chosen } = readUsage(USAGE, () => {
+  const { values } = parseArgs({
+    options: { json: { type: "boolean", default: false }, only: { type: "string", multiple: true } },
+  });
+  const chosen = models.filter(({ name }) => values.only?.some((wish) => name === wish || name.startsWith(`${wish}/`)) ?? true);
+  if (chosen.length > 0) return { values, chosen };
+  throw new Error(`no model is called ${values.only?.join(" or ")}: ${models.map(({ name }) => name).join(", ")}`);
 });
-const chosen = models.filter(({ name }) => values.only?.some((wish) => name === wish || name.startsWith(`${wish}/`)) ?? true);
-if (chosen.length === 0) {
-  process.stderr.write(`no model is called ${values.only?.join(" or ")}: ${models.map(({ name }) => name).join(", ")}\n`);
-  process.exit(2);
-}
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
 const checked = await checkAll();
 const wrong = checked.filter(({ result, expected }) => result !== expected);
 if (values.json) {

@@ -6,6 +6,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
+import { readUsage } from "../support/read-usage.ts";
 import { checkHealth } from "./check-health.ts";
 import { copyProject, ROOT } from "./copy-project.ts";
 import type { Check } from "./mutant.ts";
@@ -26,9 +27,11 @@ interface Trial {
   readonly mustFail: boolean;
 }
 
-const { json, only } = readOptions(process.argv.slice(2));
 const found = await readMutants();
-const bugs = chosenOf([...found.mutants, ...found.controls], only);
+const { json, bugs } = readUsage("npm run mutants -- [--only beginning of a bug]... [--json]", () => {
+  const { json, only } = readOptions(process.argv.slice(2));
+  return { json, bugs: chosenOf([...found.mutants, ...found.controls], only) };
+});
 const mutants = found.mutants.filter((mutant) => bugs.includes(mutant));
 const controls = found.controls.filter((control) => bugs.includes(control));
 const trials: readonly Trial[] = [
@@ -41,7 +44,7 @@ for (const { bug } of trials) withBug(ROOT, bug);
 const folder = mkdtempSync(join(tmpdir(), "exclaim-teeth-"));
 // Also when interrupted; the servers then end by themselves.
 process.once("exit", () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
-process.once("SIGINT", () => process.exit(130));
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
 const checks = [...new Map(trials.map(({ check }) => [JSON.stringify(check), check])).values()];
 const stopServers = await startServers(checks);
 try {
