@@ -69,7 +69,14 @@ describe("exclaim demo", { timeout: TIME_LIMIT_MS }, () => {
     });
     await vi.waitUntil(() => /update: \d+ of/.test(progress), { timeout: 120_000, interval: 50 });
     const children = await childrenOf(child.pid);
-    const made = await queues();
+    // Each variant has its own: between two of them there are none.
+    const made = await vi.waitUntil(
+      async () => {
+        const names = await queues();
+        return names.length === 4 && names;
+      },
+      { timeout: 60_000, interval: 50 },
+    );
 
     child.kill("SIGINT");
     await ended(child);

@@ -272,7 +272,8 @@ describe("consume()", () => {
       await rabbit.send({ user_id: 2 });
       proxy.heal();
 
-      await eventually(() => expect(userIds(handled)).toEqual([1, 2]));
+      // The connection may have broken before the first message was acknowledged: then it comes again.
+      await eventually(() => expect([...new Set(userIds(handled))]).toEqual([1, 2]));
       await consumer.close();
       await connection.close();
       await proxy.close();

