@@ -1,4 +1,4 @@
-import type { ExclaimError } from "../errors.ts";
+import { type ExclaimError, isExclaimError } from "../errors.ts";
 import type { ClaimAnswer } from "../ledger/ledger.ts";
 import type { PoolDefinition } from "../ledger/pool-definition.ts";
 import type { Outcome } from "../settle/outcome.ts";
@@ -120,7 +120,12 @@ async function handBack<T>(parts: EngineParts, answer: Claimed, reason: ExclaimE
 async function lockRow(parts: EngineParts, locks: OuterLocks, pool: PoolDefinition, answer: Claimed) {
   try {
     const row = await locks.tryOnce(rowKey(pool.table, answer.claim.resourceId));
-    if (row !== "held") await parts.batches.fail(answer.claim);
+    if (row !== "held") {
+      await parts.batches.fail(answer.claim).catch((error: unknown) => {
+        // Its lease ran out meanwhile and another delivery took it over: nothing is left to end, and no attempt is to be burned for it.
+        if (!isExclaimError(error, "FENCED")) throw error;
+      });
+    }
     return row;
   } catch (error) {
     await parts.batches.fail(answer.claim).catch((failure: unknown) => {

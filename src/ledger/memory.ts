@@ -147,7 +147,18 @@ class LedgerInMemory implements MemoryLedger {
   }
 
   claims(): readonly ClaimRecord[] {
-    return [...this.#records.values()].map(({ holder: _holder, before: _before, ...record }) => record);
+    return Array.from(this.#records.values(), (record) => ({
+      pool: record.pool,
+      scope: record.scope,
+      claimant: record.claimant,
+      resourceId: record.resourceId,
+      token: record.token,
+      status: record.status,
+      attempt: record.attempt,
+      messageId: record.messageId,
+      result: record.result,
+      leasedUntilMs: record.leasedUntilMs,
+    }));
   }
 
   /** The claimant as the owner column's type writes it; undefined when it does not fit. */

@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { rowKey, slotKey } from "../../src/claim/lock-key.ts";
+import type { LockBackend } from "../../src/lock/lock.ts";
+import { memoryLock } from "../../src/lock/memory.ts";
 import { gate, openEngine, TTL_MS } from "./engine-in-memory.ts";
 
 describe("the outer lock", () => {
@@ -56,6 +58,37 @@ describe("the outer lock", () => {
     expect(contended).toEqual({ status: "contended", retryAfterMs: 1_000 });
     expect(resumed).toEqual({ status: "completed", result: "1" });
     expect(rows.map((row) => row.user_id)).toEqual(["7", null]);
+  });
+
+  it("answers contended, not failed, when the claim was taken over while its row was found locked", async () => {
+    const { opened, open } = gate();
+    const inner = memoryLock();
+    let taken: Promise<unknown> | undefined;
+    const slowLock: LockBackend = {
+      ...inner,
+      async acquire(key, options) {
+        if (key === rowKey("voucher_item", "1") && taken === undefined) {
+          clock.stall(TTL_MS + 1);
+          const started = gate();
+          taken = otherProcess().claim({ claimant: "7" }, () => {
+            started.open();
+            return opened;
+          });
+          await started.opened;
+        }
+        return inner.acquire(key, options);
+      },
+    };
+    const { vouchers, otherProcess, clock, ledger } = openEngine(1, { lock: slowLock });
+    await inner.acquire(rowKey("voucher_item", "1"), { ttlMs: 60_000, owner: "an operator" });
+
+    const late = await vouchers.claim({ claimant: "7", lockBy: "row" }, async () => {});
+    const afterIt = ledger.claims().map(({ status, token }) => ({ status, token }));
+    open();
+    await taken;
+
+    expect(late.status).toBe("contended");
+    expect(afterIt).toEqual([{ status: "held", token: 2n }]);
   });
 
   // Planted: no outer lock and no lease check in the ledger (a live lease resumed); this test failed with two runs at once.

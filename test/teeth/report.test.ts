@@ -69,7 +69,7 @@ describe("the program", () => {
 
     const { code, stdout, stderr } = await runProgram(program, { cwd: ROOT, env: {}, limitMs: 20_000 });
 
-    expect([code, stdout]).toEqual([1, ""]);
+    expect([code, stdout]).toEqual([64, ""]);
     expect(stderr).toContain('no bug begins with "no such bug"');
   });
 });

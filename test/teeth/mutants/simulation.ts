@@ -2,6 +2,7 @@ import type { Check, Mutant } from "../mutant.ts";
 
 const SIMULATION: Check = { sim: { seeds: 400 } };
 const LEDGER = "src/ledger/memory.ts";
+const RESOURCES = "src/ledger/memory-resources.ts";
 
 /** Of the engine and of its ledger in memory, caught by a history that the simulation makes and the checker judges. */
 export const mutants: readonly Mutant[] = [
@@ -50,5 +51,41 @@ export const mutants: readonly Mutant[] = [
     plant: "",
     also: [{ instead: "this.#named.add(keyOf(pool, identity.resourceId));\n", plant: "" }],
     caughtBy: SIMULATION,
+  },
+  {
+    bug: "in simulation: whoever takes a live key's lease over gets the same token",
+    file: RESOURCES,
+    instead: '    Object.assign(lease, { status: "held", holder, messageId, notBeforeMs, restMs });\n    lease.token += 1n;',
+    plant:
+      '    if (lease.status !== "held") lease.token += 1n;\n    Object.assign(lease, { status: "held", holder, messageId, notBeforeMs, restMs });',
+    caughtBy: SIMULATION,
+  },
+  {
+    bug: "in simulation: a claim whose lease ran out is resumed under the same token",
+    file: LEDGER,
+    instead: "if (!isOurs) this.#startAttempt(record);\n",
+    plant: 'if (!isOurs && record.status !== "held") this.#startAttempt(record);\n',
+    caughtBy: SIMULATION,
+  },
+  {
+    bug: "in simulation: attempts are not counted",
+    file: LEDGER,
+    instead: "record.attempt += 1;",
+    plant: "record.attempt = Math.max(1, record.attempt);",
+    caughtBy: SIMULATION,
+  },
+  {
+    bug: "in simulation: leases last twenty times as long as they should",
+    file: LEDGER,
+    instead: "    const leasedUntilMs = this.#clock.now() + batch.ttlMs;",
+    plant: "    const leasedUntilMs = this.#clock.now() + batch.ttlMs * 20;",
+    caughtBy: SIMULATION,
+  },
+  {
+    bug: "a claim that was taken over while its row was found locked fails its message",
+    file: "src/claim/deliver-claim.ts",
+    instead: 'if (!isExclaimError(error, "FENCED")) throw error;',
+    plant: "throw error;",
+    caughtBy: { files: ["test/claim/lock-by.test.ts"] },
   },
 ];
