@@ -1,5 +1,6 @@
 /**
- * The user's tables, and what looks at them from outside: triggers that write down every change of an owner and of a token, and one that
+ * The user's tables, and what looks at them from outside: triggers that write down every change of an owner, of a token and of who has
+ * one, and one that
  * waits, breaks off or ends its own connection inside of a claim, when the session's setting `chaos.inside` says so.
  * A trigger runs under the row's lock, so the numbers of each log are in commit order for each row.
  */
@@ -15,7 +16,7 @@ create table owner_log (
   resource text not null, was text, became text);
 create table token_log (
   n bigint generated always as identity primary key, at timestamptz not null default clock_timestamp(),
-  resource text not null, claimant text not null, token bigint not null, status text not null);
+  resource text not null, claimant text not null, token bigint not null, status text not null, holder text, attempt int);
 
 create function log_owner() returns trigger language plpgsql as $$
 begin
@@ -26,17 +27,23 @@ create trigger log_owner after update of user_id on voucher_item for each row ex
 
 create function log_claim() returns trigger language plpgsql as $$
 begin
-  if tg_op = 'UPDATE' and new.token = old.token and new.status = old.status then return new; end if;
-  insert into token_log (resource, claimant, token, status)
-  values ('voucher_item:' || coalesce(new.resource_id, case when tg_op = 'UPDATE' then old.resource_id end), new.claimant, new.token, new.status);
+  if tg_op = 'UPDATE' and (new.token, new.status, new.holder) is not distinct from (old.token, old.status, old.holder) then
+    return new;
+  end if;
+  insert into token_log (resource, claimant, token, status, holder, attempt)
+  values ('voucher_item:' || coalesce(new.resource_id, case when tg_op = 'UPDATE' then old.resource_id end),
+    new.claimant, new.token, new.status, new.holder, new.attempt);
   return new;
 end $$;
 create trigger log_claim after insert or update on exclaim.claims for each row execute function log_claim();
 
 create function log_lease() returns trigger language plpgsql as $$
 begin
-  if tg_op = 'UPDATE' and new.token = old.token and new.status = old.status then return new; end if;
-  insert into token_log (resource, claimant, token, status) values (new.resource || ':' || new.key, new.key, new.token, new.status);
+  if tg_op = 'UPDATE' and (new.token, new.status, new.holder) is not distinct from (old.token, old.status, old.holder) then
+    return new;
+  end if;
+  insert into token_log (resource, claimant, token, status, holder)
+  values (new.resource || ':' || new.key, new.key, new.token, new.status, new.holder);
   return new;
 end $$;
 create trigger log_lease after insert or update on exclaim.leases for each row execute function log_lease();
@@ -60,3 +67,15 @@ create trigger chaos_f5 before update of user_id on voucher_item
 create trigger chaos_f6 after update of user_id on voucher_item
   for each row when (new.user_id is not null) execute function chaos_inside('F6');
 `;
+
+/** The triggers of the audit, each with the table that it watches: without one of them a run would look well and show nothing. */
+export const AUDIT_TRIGGERS: readonly string[] = [
+  "log_claim on exclaim.claims",
+  "log_lease on exclaim.leases",
+  "log_owner on voucher_item",
+];
+
+/** Those that are there and fire, named as above. */
+export const AUDIT_TRIGGERS_SQL = `
+select tgname || ' on ' || tgrelid::regclass as name from pg_trigger
+where not tgisinternal and tgenabled = 'O' and tgname like 'log\\_%' order by 1`;

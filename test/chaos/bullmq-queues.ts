@@ -1,6 +1,5 @@
-import { type Job, Queue } from "bullmq";
-import type { FinalMessage } from "../checker/history.ts";
-import type { BrokerOptions, ChaosBroker } from "./chaos-broker.ts";
+import { type Job, type JobType, Queue } from "bullmq";
+import type { BrokerOptions, ChaosBroker, FinalState } from "./chaos-broker.ts";
 import type { ChaosMessage } from "./pod-messages.ts";
 
 const BACKOFF = { type: "fixed", delay: 40 };
@@ -31,7 +30,14 @@ export async function openBullmq({ url, queues }: BrokerOptions): Promise<ChaosB
     async hurry() {
       await Promise.all(both.map((queue) => queue.promoteJobs()));
     },
-    finalStates: async () => new Map((await Promise.all(both.map(statesOf))).flat()),
+    async finalStates() {
+      const states = (await Promise.all(both.map(statesOf))).flat();
+      const there = new Set(states.map(({ message }) => message));
+      return [
+        ...states,
+        ...[...sent].filter((message) => !there.has(message)).map((message) => ({ message, state: "gone" as const })),
+      ];
+    },
     async close() {
       for (const queue of both) {
         await queue.obliterate({ force: true }).catch(() => {});
@@ -41,18 +47,20 @@ export async function openBullmq({ url, queues }: BrokerOptions): Promise<ChaosB
   };
 }
 
-async function statesOf(queue: Queue<ChaosMessage>): Promise<[string, FinalMessage["state"]][]> {
-  const jobs = async (
-    state: FinalMessage["state"],
-    sets: readonly ("completed" | "failed" | "wait" | "active" | "delayed")[],
-  ) =>
-    ((await queue.getJobs([...sets])) as Job<ChaosMessage>[]).map((job): [string, FinalMessage["state"]] => [
-      job.data.message,
-      state,
-    ]);
-  return [
-    ...(await jobs("completed", ["completed"])),
-    ...(await jobs("dead-letter", ["failed"])),
-    ...(await jobs("waiting", ["wait", "active", "delayed"])),
-  ];
+/** In each of them a job that is there is once. */
+const SETS: readonly (readonly [FinalState["state"], readonly JobType[]])[] = [
+  ["completed", ["completed"]],
+  ["dead-letter", ["failed"]],
+  ["waiting", ["wait", "active", "delayed", "prioritized", "waiting-children"]],
+];
+
+async function statesOf(queue: Queue<ChaosMessage>): Promise<FinalState[]> {
+  const states: FinalState[] = [];
+  for (const [state, sets] of SETS) {
+    const jobs = (await queue.getJobs([...sets])) as Job<ChaosMessage>[];
+    const count = await queue.getJobCountByTypes(...sets);
+    if (jobs.length !== count) throw new Error(`${jobs.length} of ${count} ${state} jobs of ${queue.name} were read`);
+    states.push(...jobs.map(({ data }) => ({ message: data.message, state })));
+  }
+  return states;
 }

@@ -12,6 +12,8 @@ export interface Outgoing extends ChaosMessage {
   readonly attempts: number;
 }
 
+export type FinalState = Pick<FinalMessage, "message" | "state">;
+
 /** The queues of one episode, as the nemesis sees them: what is sent, whether all has ended, and what became of each message. */
 export interface ChaosBroker {
   send(messages: readonly Outgoing[]): Promise<void>;
@@ -19,8 +21,8 @@ export interface ChaosBroker {
   open(): Promise<number>;
   /** The faults are over: what waits for a later time waits no longer, where the broker can do that. */
   hurry(): Promise<void>;
-  /** Once no pod runs. */
-  finalStates(): Promise<ReadonlyMap<string, FinalMessage["state"]>>;
+  /** Once no pod runs: one of each copy that there is, or one of a message that is gone. Throws when it did not see all. */
+  finalStates(): Promise<readonly FinalState[]>;
   /** Deletes the queues. */
   close(): Promise<void>;
 }

@@ -30,4 +30,23 @@ describe("the times that a database wrote down", () => {
 
     expect(clock.monotonicOf(51_000)).toBe(2_000);
   });
+
+  it("are as exact as the fastest answer of their stretch", () => {
+    const clock = new ClockMarks(NO_DATABASE);
+
+    clock.mark(1_000, 1_040, 50_020);
+    clock.mark(2_000, 2_008, 51_004);
+    clock.mark(3_000, 3_030, 112_015);
+
+    expect([clock.monotonicOf(50_500), clock.errorMs]).toEqual([1_500, 4]);
+    expect([clock.monotonicOf(112_100), clock.errorMs]).toEqual([3_100, 15]);
+  });
+
+  it("are not known where nobody looked at the clock", () => {
+    const clock = new ClockMarks(NO_DATABASE);
+
+    clock.mark(1_000, 1_000, 50_000);
+
+    expect(clock.monotonicOf(110_000)).toBeNaN();
+  });
 });

@@ -3,8 +3,14 @@ import type pg from "pg";
 import { monotonicMs } from "./history-log.ts";
 
 const EVERY_MS = 100;
-/** Marks this close together are of one stretch in which the clock did not jump. */
-const STEP_MS = 50;
+/** Where the clock is known no better than this, too little is known of what came first. */
+export const CLOCK_ERROR_LIMIT_MS = 20;
+/** An answer that takes longer says little of when the clock was read. */
+const SLOW_MS = 50;
+/** Marks that contradict each other by no more than this are of one stretch in which the clock did not jump. */
+const SLACK_MS = 1;
+/** So far outside of all that was marked nobody knows where the clock stood. */
+const UNMARKED_MS = 5_000;
 
 /** A stretch of CLOCK_MONOTONIC during which the database's clock was this far from it. */
 interface Stretch {
@@ -19,6 +25,7 @@ interface Stretch {
 export class ClockMarks {
   readonly #database: pg.Pool;
   readonly #stretches: Stretch[] = [];
+  readonly #used = new Set<Stretch>();
 
   constructor(database: pg.Pool) {
     this.#database = database;
@@ -40,12 +47,11 @@ export class ClockMarks {
 
   /** The database said `databaseMs` at some moment between the two. */
   mark(beforeMs: number, afterMs: number, databaseMs: number): void {
-    // A slow answer says little of when the clock was read.
-    if (afterMs - beforeMs > STEP_MS) return;
+    if (afterMs - beforeMs > SLOW_MS) return;
     const gapMs = databaseMs - (beforeMs + afterMs) / 2;
     const last = this.#stretches.at(-1);
     const errorMs = (afterMs - beforeMs) / 2;
-    if (last === undefined || Math.abs(last.gapMs - gapMs) >= STEP_MS) {
+    if (last === undefined || Math.abs(last.gapMs - gapMs) > last.errorMs + errorMs + SLACK_MS) {
       this.#stretches.push({ gapMs, errorMs, fromMs: beforeMs, untilMs: afterMs });
       return;
     }
@@ -53,14 +59,20 @@ export class ClockMarks {
     if (errorMs < last.errorMs) Object.assign(last, { gapMs, errorMs });
   }
 
-  /** The monotonic time of an instant that the database wrote down. */
+  /** How far a time that was told may be off, at most. */
+  get errorMs(): number {
+    return Math.max(0, ...[...this.#used].map(({ errorMs }) => errorMs));
+  }
+
+  /** The monotonic time of an instant that the database wrote down. NaN where nobody looked at its clock. */
   monotonicOf(databaseMs: number): number {
-    const candidates = this.#stretches.map(({ gapMs, fromMs, untilMs }) => {
-      const atMs = databaseMs - gapMs;
-      return { atMs, offMs: Math.max(0, fromMs - atMs, atMs - untilMs) };
+    const candidates = this.#stretches.map((stretch) => {
+      const atMs = databaseMs - stretch.gapMs;
+      return { stretch, atMs, offMs: Math.max(0, stretch.fromMs - atMs, atMs - stretch.untilMs) };
     });
     const [best] = candidates.sort((one, other) => one.offMs - other.offMs);
-    if (best === undefined) throw new Error("the database's clock was never read");
+    if (best === undefined || best.offMs > UNMARKED_MS) return Number.NaN;
+    this.#used.add(best.stretch);
     return best.atMs;
   }
 }

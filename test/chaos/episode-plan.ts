@@ -1,5 +1,5 @@
 import type { Outgoing } from "./chaos-broker.ts";
-import { type Action, BROKERS, type BrokerName, LOCKS, type LockName } from "./failpoint.ts";
+import { type Action, BROKERS, type BrokerName, type Cell, LOCKS, type LockName } from "./failpoint.ts";
 import { randomOf } from "./random-of.ts";
 
 /** What a run is asked for. */
@@ -9,6 +9,8 @@ export interface RunChoice {
   readonly locks: readonly LockName[];
   /** Faults that pods play on themselves; empty: all. */
   readonly actions: readonly Action[];
+  /** Faults that every episode must show: its faults last until they have hit. @default none */
+  readonly wanted?: readonly Cell[];
 }
 
 /** A message, and when it is sent: since the episode began. */
@@ -23,6 +25,7 @@ export interface EpisodePlan {
   readonly broker: BrokerName;
   readonly lock: LockName;
   readonly actions: readonly Action[];
+  readonly wanted: readonly Cell[];
   readonly pods: number;
   readonly ttlMs: number;
   /** How long faults are played. */
@@ -41,15 +44,14 @@ const EVERY_MS = 450;
 const TWICE_SHARE = 0.25;
 const POISON_SHARE = 0.05;
 const ROWS_FOR_USERS = [0.5, 1, 1.5];
-/** Of a message that can succeed, where each has a count of its own; of poison, everywhere. */
-const MANY_ATTEMPTS = 10_000;
-export const POISON_ATTEMPTS = 4;
-/** Where one count is for all: none that can succeed fails so often. */
-export const SHARED_ATTEMPTS = 14;
+/** More than faults can use up: nothing but poison may be given up. */
+export const MANY_ATTEMPTS = 10_000;
+/** Of poison, where each message has a count of its own. */
+const POISON_ATTEMPTS = 4;
 
 /** The episode `index` of a run: all combinations in turn, in an order that the seed decides anew each round. */
 export function planEpisode(choice: RunChoice, index: number, forMs: number): EpisodePlan {
-  const { seed, actions } = choice;
+  const { seed, actions, wanted = [] } = choice;
   const combinations = choice.brokers.flatMap((broker) => choice.locks.map((lock) => ({ broker, lock })));
   const round = randomOf(seed, "round", Math.floor(index / combinations.length)).shuffled(combinations);
   const { broker, lock } = round[index % combinations.length] ?? { broker: BROKERS[0], lock: LOCKS[0] };
@@ -62,6 +64,7 @@ export function planEpisode(choice: RunChoice, index: number, forMs: number): Ep
     broker,
     lock,
     actions,
+    wanted,
     pods: random.between(4, 5),
     ttlMs: isSlow ? 2_000 : random.between(1_000, 1_600),
     forMs,

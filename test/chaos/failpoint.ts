@@ -44,7 +44,6 @@ export const ACTIONS = [
   "SIGSTOP beyond the ttl",
   "SIGSTOP beyond the broker's time",
   "synchronous stall beyond the ttl",
-  "short stall",
   "throw",
   "lock connection dropped",
   "lock answer lost",
@@ -62,7 +61,6 @@ const WEIGHTS: Readonly<Record<Action, number>> = {
   "SIGSTOP beyond the ttl": 3,
   "SIGSTOP beyond the broker's time": 2,
   "synchronous stall beyond the ttl": 3,
-  "short stall": 12,
   throw: 26,
   "lock connection dropped": 12,
   "lock answer lost": 14,
@@ -77,6 +75,11 @@ const WEIGHTS: Readonly<Record<Action, number>> = {
 export interface Cell {
   readonly point: Failpoint;
   readonly action: Action;
+}
+
+/** As faults are named in the history. */
+export function kindOf({ action, point }: Cell): string {
+  return `${action} at ${point}`;
 }
 
 const INSIDE: readonly Failpoint[] = ["F4 ledger key written", "F5 row chosen", "F6 row written"];
@@ -116,7 +119,8 @@ export function isPlayable({ point, action }: Cell, broker: BrokerName, lock: Lo
     case "broker connection dropped":
       return /^F(0|8|9|11|14|15) /.test(point) || point === "F12 COMMIT answered";
     case "broker answer lost":
-      return point === "F14 settlement sent";
+      // RabbitMQ answers no acknowledgement.
+      return broker === "bullmq" && point === "F14 settlement sent";
     default:
       return true;
   }

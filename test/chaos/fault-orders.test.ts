@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { ACTIONS, BROKERS, cellsOf, FAILPOINTS, LOCKS } from "./failpoint.ts";
-import { faultOrders, type OrdersFor } from "./fault-orders.ts";
+import { ACTIONS, BROKERS, type Cell, cellsOf, FAILPOINTS, LOCKS } from "./failpoint.ts";
+import { faultOrders, type OrdersFor, wantedOrders } from "./fault-orders.ts";
 
 const FACTS: OrdersFor = {
   seed: 7,
@@ -52,14 +52,41 @@ describe("the faults that a pod is ordered to play on itself", () => {
   });
 });
 
+describe("the faults that an episode must show", () => {
+  const WANTED: readonly Cell[] = [
+    { action: "SIGKILL", point: "F8 claim answered" },
+    { action: "throw", point: "F9 handler entered" },
+  ];
+
+  it("kill in the place of the first pod alone, until one has been killed", () => {
+    const first = (hasKilled: boolean) => wantedOrders(WANTED, { slot: 0, pod: "pod-1.2", hasKilled });
+
+    expect(first(false)).toEqual([
+      { id: "pod-1.2:wanted-1", action: "SIGKILL", point: "F8 claim answered", atMs: 0, lastsMs: 0 },
+    ]);
+    expect(first(true)).toEqual([]);
+  });
+
+  it("are played in all the others where they do not kill", () => {
+    const orders = wantedOrders(WANTED, { slot: 3, pod: "pod-4.1", hasKilled: false });
+
+    expect(orders.map(({ action }) => action)).toEqual(["throw"]);
+  });
+});
+
 describe("the grid of failpoints and actions", () => {
   it("has every failpoint and every action, over each broker and a lock", () => {
     for (const broker of BROKERS) {
       const cells = cellsOf(broker, "redlock");
 
       expect(new Set(cells.map(({ point }) => point))).toEqual(new Set(FAILPOINTS));
-      expect(new Set(cells.map(({ action }) => action))).toEqual(new Set(ACTIONS));
+      const unanswered = broker === "rabbitmq" ? ["broker answer lost"] : [];
+      expect(new Set([...cells.map(({ action }) => action), ...unanswered])).toEqual(new Set(ACTIONS));
     }
+  });
+
+  it("has no lost answer of a broker that answers nothing", () => {
+    expect(cellsOf("rabbitmq", "none").filter(({ action }) => action === "broker answer lost")).toEqual([]);
   });
 
   it("has no fault of a lock where there is none", () => {

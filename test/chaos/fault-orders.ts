@@ -50,6 +50,21 @@ export function faultOrders(facts: OrdersFor): readonly FaultOrder[] {
   return orders;
 }
 
+/** In the ids of faults that an episode must show. */
+export const WANTED = ":wanted-";
+
+/**
+ * The faults that an episode must show, due at once: those that kill in the first of the pods until one has, the others in all the rest,
+ * so that no process is killed that has to play another.
+ */
+export function wantedOrders(
+  wanted: readonly Cell[],
+  { slot, pod, hasKilled }: { readonly slot: number; readonly pod: string; readonly hasKilled: boolean },
+): readonly FaultOrder[] {
+  const isOurs = ({ action }: Cell): boolean => (action === "SIGKILL" ? slot === 0 && !hasKilled : slot > 0);
+  return wanted.filter(isOurs).map((cell, index) => ({ ...cell, id: `${pod}${WANTED}${index + 1}`, atMs: 0, lastsMs: 0 }));
+}
+
 /** BullMQ's job locks last 2 s and are looked at once a second. */
 export const BROKER_TIME_MS = 3_000;
 
@@ -60,8 +75,6 @@ function lastsMs(action: Action, ttlMs: number, share: number): number {
       return Math.round(ttlMs * (1.1 + 0.4 * share));
     case "SIGSTOP beyond the broker's time":
       return Math.round(Math.max(BROKER_TIME_MS, ttlMs) * (1.1 + 0.3 * share));
-    case "short stall":
-      return Math.round(20 + 80 * share);
     default:
       return 0;
   }

@@ -1,5 +1,5 @@
+import { readHistory } from "../checker/read-history.ts";
 import type { EpisodePlan } from "./episode-plan.ts";
-import { readHistory } from "./history-log.ts";
 
 /** How many faults were injected, and how many of them hit, by kind and by back-end. */
 export class FaultTally {
@@ -10,7 +10,7 @@ export class FaultTally {
 
   /** Counts those of an episode's logs. */
   add({ broker, lock }: EpisodePlan, folder: string): void {
-    for (const event of readHistory(folder)) {
+    for (const event of readHistory(folder).events) {
       if (event.what !== "fault") continue;
       if (event.phase === "injected") this.#injected += 1;
       if (event.phase !== "hit") continue;

@@ -8,6 +8,8 @@ export interface ServerFault {
   readonly breaksExclusion: boolean;
   /** How long the nemesis leaves it before it heals it, in ms: at least, at most. */
   readonly lastsMs: readonly [least: number, most: number];
+  /** Of one that is named by how long it lasts, in ms: it counts only if it still lasts then. */
+  readonly leastMs?: number;
   inject(): Promise<void>;
   /** Looks from outside, while it lasts, whether it came about. */
   hasHit(): Promise<boolean>;

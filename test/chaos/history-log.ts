@@ -1,5 +1,4 @@
-import { closeSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
-import { join } from "node:path";
+import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import type { HistoryEvent, Stamp } from "../checker/history.ts";
 
 /** An event before it is stamped. */
@@ -33,13 +32,7 @@ export class HistoryLog {
   }
 }
 
-/** All events of a folder's logs, in the order of their clock. A last line that was cut off by a kill is left out. */
-export function readHistory(folder: string): HistoryEvent[] {
-  const files = readdirSync(folder).filter((file) => file.endsWith(".jsonl"));
-  const events = files.flatMap((file) => readLog(join(folder, file)));
-  return events.sort((one, other) => one.at - other.at);
-}
-
+/** What one process wrote down. A last line that was cut off by a kill is left out. */
 export function readLog(file: string): HistoryEvent[] {
   const lines = readFileSync(file, "utf8").split("\n");
   return lines.slice(0, -1).map((line) => JSON.parse(line) as HistoryEvent);

@@ -3,8 +3,7 @@ import type pg from "pg";
 import { eventually } from "../support/eventually.ts";
 import type { EpisodePlan } from "./episode-plan.ts";
 import type { ServerFault } from "./fault.ts";
-import { BROKER_TIME_MS } from "./fault-orders.ts";
-import type { HistoryLog } from "./history-log.ts";
+import { type HistoryLog, monotonicMs } from "./history-log.ts";
 import type { PodCrew } from "./pod-crew.ts";
 import { randomOf, type SeededRandom } from "./random-of.ts";
 
@@ -49,11 +48,11 @@ function killOne({ crew }: NemesisPorts, random: SeededRandom): void {
 }
 
 /** Two at once: those that are left take over from both. */
-function stopSeveral({ crew, plan }: NemesisPorts, random: SeededRandom): void {
+function stopSeveral({ crew }: NemesisPorts, random: SeededRandom): void {
   const isLong = random.fraction() < 0.4;
-  const lastsMs = (isLong ? Math.max(BROKER_TIME_MS, plan.ttlMs) : plan.ttlMs) * 1.2;
+  const leastMs = isLong ? crew.leastMs.brokersTime : crew.leastMs.ttl;
   const kind = `SIGSTOP beyond the ${isLong ? "broker's time" : "ttl"}, two at once`;
-  for (const pod of random.shuffled(crew.awake).slice(0, 2)) crew.stop(pod, lastsMs, kind);
+  for (const pod of random.shuffled(crew.awake).slice(0, 2)) crew.stop(pod, kind, { forMs: leastMs * 1.2, leastMs });
 }
 
 /** The server ends a connection that is in use. It counts once the server no longer has it. */
@@ -102,8 +101,13 @@ async function strikeServer(
   log.write({ ...fault, phase: "injected" });
   try {
     await server.inject();
-    if (await server.hasHit()) log.write({ ...fault, phase: "hit" });
+    const injectedAt = monotonicMs();
+    const hasHit = await server.hasHit();
+    if (hasHit && server.leastMs === undefined) log.write({ ...fault, phase: "hit" });
     await delay(random.between(...server.lastsMs), undefined, { signal }).catch(() => {});
+    // One that is named by its time is none when it was cut short.
+    const hasLasted = server.leastMs !== undefined && monotonicMs() - injectedAt >= server.leastMs;
+    if (hasHit && hasLasted && (await server.hasHit())) log.write({ ...fault, phase: "hit" });
   } finally {
     // Its server is needed by all that follows: what does not heal at once is tried again.
     await eventually(() => server.heal().then(() => true), { timeoutMs: HEAL_LIMIT_MS, what: `the end of "${kind}"` });
@@ -112,7 +116,7 @@ async function strikeServer(
 }
 
 /** After the ledger's clock has jumped back, whoever died meanwhile has its claims for as long as the jump: seldom, since all wait for it. */
-const CLOCK_JUMP_EVERY = 8;
+export const CLOCK_JUMP_EVERY = 8;
 
 function isInTurn({ kind, target }: ServerFault, { index }: EpisodePlan): boolean {
   return target !== "postgres" || !kind.includes("clock") || index % CLOCK_JUMP_EVERY === CLOCK_JUMP_EVERY - 1;

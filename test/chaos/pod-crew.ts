@@ -1,14 +1,17 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Episode } from "./episode.ts";
-import { SHARED_ATTEMPTS } from "./episode-plan.ts";
-import { faultOrders } from "./fault-orders.ts";
+import { MANY_ATTEMPTS } from "./episode-plan.ts";
+import { BROKER_TIME_MS, faultOrders, WANTED, wantedOrders } from "./fault-orders.ts";
 import { type HistoryLog, monotonicMs, readLog } from "./history-log.ts";
 import type { EffectSent, FromPod, QueueNames } from "./pod-messages.ts";
 import type { PodPool, PodProcess, PodWatcher } from "./pod-pool.ts";
 
 const COUNT_LIMIT_MS = 300;
 const END_LIMIT_MS = 30_000;
+/** What a handler takes that takes far longer than a lease, with what follows it. */
+const LONG_TTLS = 5;
 
 /** Where an episode's pods work. */
 export interface PodPlace {
@@ -20,6 +23,14 @@ export interface PodPlace {
   readonly queues: QueueNames;
 }
 
+/** A process that stands still as a fault: for so long, and how long at least. */
+interface Stop {
+  readonly id: string;
+  readonly kind: string;
+  readonly forMs: number;
+  readonly leastMs: number;
+}
+
 /** The pods of one episode: whoever dies is replaced, and what they tell of their faults and effects is looked into and written down. */
 export class PodCrew implements PodWatcher {
   readonly #plan: Episode["plan"];
@@ -29,12 +40,14 @@ export class PodCrew implements PodWatcher {
   readonly #sink: HistoryLog;
   readonly #beganAt = monotonicMs();
   readonly #pods = new Map<number, PodProcess>();
+  readonly #all: PodProcess[] = [];
   readonly #incarnations: number[] = [];
   readonly #wakeUps = new Map<PodProcess, { timer: NodeJS.Timeout; wake(): void }>();
   /** Faults by which the nemesis itself killed. */
   readonly #kills = new Map<PodProcess, string>();
   readonly #starting = new Set<Promise<void>>();
   readonly #counts = new Map<PodProcess, number>();
+  #hasWantedKill = false;
   #effects = 0;
   #faults = 0;
   #isCalm = false;
@@ -58,14 +71,27 @@ export class PodCrew implements PodWatcher {
     return [...this.#pods.values()].filter((pod) => pod.isServing && !pod.hasEnded && !this.#wakeUps.has(pod));
   }
 
+  /** The processes that have told of a delivery of their own: each must have left a log. */
+  get served(): readonly string[] {
+    return this.#all.filter(({ hasDelivered }) => hasDelivered).map(({ name }) => name);
+  }
+
   /** How many deliveries the pods have that they have not settled, as they say themselves within a moment. */
   async inHand(): Promise<number> {
     const pods = [...this.#pods.values()];
     this.#counts.clear();
+    // One that has stopped itself with the last of the faults may have had no time to say so.
+    for (const pod of pods) pod.signal("SIGCONT");
     for (const pod of pods) pod.tell({ say: "count" });
     await delay(COUNT_LIMIT_MS);
     // Whoever does not answer is at work.
     return pods.reduce((sum, pod) => sum + (this.#counts.get(pod) ?? 1), 0);
+  }
+
+  /** How long a process has to stand still for its lease, and for what the broker allows, to be over. */
+  get leastMs(): { readonly ttl: number; readonly brokersTime: number } {
+    const { ttlMs } = this.#plan;
+    return { ttl: ttlMs, brokersTime: Math.max(BROKER_TIME_MS, ttlMs) };
   }
 
   /** An id of a fault that the nemesis plays from outside. */
@@ -81,11 +107,12 @@ export class PodCrew implements PodWatcher {
     pod.signal("SIGKILL");
   }
 
-  stop(pod: PodProcess, lastsMs: number, kind: string): void {
+  /** `lasts`: how long, and how long at least, or it is none. */
+  stop(pod: PodProcess, kind: string, lasts: { readonly forMs: number; readonly leastMs: number }): void {
     const id = this.nextFault();
     this.#log.write({ what: "fault", id, kind, target: pod.name, phase: "injected" });
     pod.signal("SIGSTOP");
-    void this.#keepStopped(pod, { id, kind, lastsMs });
+    void this.#keepStopped(pod, { id, kind, ...lasts });
   }
 
   /** No more faults; whoever is stopped goes on. */
@@ -105,11 +132,7 @@ export class PodCrew implements PodWatcher {
     const pods = [...this.#pods.values()];
     for (const pod of pods) pod.tell({ say: "stop" });
     const late = setTimeout(() => {
-      for (const pod of pods) {
-        if (pod.hasEnded) continue;
-        this.#log.write({ what: "escaped", kind: "left-connection", detail: `${pod.name} did not end in time` });
-        pod.signal("SIGKILL");
-      }
+      for (const pod of pods) if (!pod.hasEnded) void this.#endLate(pod);
     }, END_LIMIT_MS);
     await Promise.all(pods.map((pod) => pod.ended()));
     clearTimeout(late);
@@ -123,13 +146,28 @@ export class PodCrew implements PodWatcher {
     await Promise.all([...this.#pods.values()].map((pod) => pod.ended()));
   }
 
+  /** What it is at is looked into before it is killed. */
+  async #endLate(pod: PodProcess): Promise<void> {
+    const diagnosis = await pod.diagnose(this.#diagnosisFile(pod.name));
+    this.#log.write({ what: "escaped", kind: "left-connection", detail: `${pod.name} did not end in time: ${diagnosis}` });
+    pod.signal("SIGKILL");
+  }
+
+  #diagnosisFile(pod: string): string {
+    return join(this.#place.folder, `${pod}.diagnosis.txt`);
+  }
+
   onMessage(pod: PodProcess, message: FromPod): void {
     if (message.say === "effect") {
       for (const effect of message.effects) this.#receive(effect);
       pod.tell({ say: "received", call: message.call });
     }
     if (message.say === "in hand") this.#counts.set(pod, message.count);
-    if (message.say === "stopping") void this.#keepStopped(pod, message);
+    if (message.say === "stopping") {
+      const { id, kind, lastsMs } = message;
+      const leastMs = kind.includes("broker's time") ? this.leastMs.brokersTime : this.leastMs.ttl;
+      void this.#keepStopped(pod, { id, kind, forMs: lastsMs, leastMs });
+    }
   }
 
   onEnd(pod: PodProcess, signal: NodeJS.Signals | null, code: number | null): void {
@@ -152,10 +190,12 @@ export class PodCrew implements PodWatcher {
 
   async #assign(slot: number): Promise<void> {
     const { seed, index, broker, lock, ttlMs, everyMs, actions } = this.#plan;
+    const wanted = this.#isCalm ? [] : this.#plan.wanted;
     const incarnation = (this.#incarnations[slot] ?? 0) + 1;
     this.#incarnations[slot] = incarnation;
     const pod = `pod-${slot + 1}.${incarnation}`;
     const forMs = this.#isCalm ? 0 : this.#plan.forMs - (monotonicMs() - this.#beganAt);
+    const orders = faultOrders({ seed, episode: index, pod, broker, lock, ttlMs, everyMs, forMs, actions });
     const { folder, ...place } = this.#place;
     const process = await this.#pool.assign(
       {
@@ -165,13 +205,16 @@ export class PodCrew implements PodWatcher {
         broker,
         lock,
         ttlMs,
-        attempts: SHARED_ATTEMPTS,
+        attempts: MANY_ATTEMPTS,
+        longUntilMs: this.#beganAt + this.#plan.forMs - LONG_TTLS * ttlMs,
         logFile: join(folder, `${pod}.jsonl`),
-        orders: faultOrders({ seed, episode: index, pod, broker, lock, ttlMs, everyMs, forMs, actions }),
+        diagnosisFile: this.#diagnosisFile(pod),
+        orders: [...wantedOrders(wanted, { slot, pod, hasKilled: this.#hasWantedKill }), ...orders],
       },
       this,
     );
     this.#pods.set(slot, process);
+    this.#all.push(process);
     if (this.#isCalm) process.tell({ say: "calm" });
   }
 
@@ -180,15 +223,18 @@ export class PodCrew implements PodWatcher {
     this.#sink.write({ what: "effect", n: this.#effects, ...effect });
   }
 
-  async #keepStopped(pod: PodProcess, { id, kind, lastsMs }: { id: string; kind: string; lastsMs: number }): Promise<void> {
-    const fault = { what: "fault", id, kind, target: pod.name } as const;
+  /** It counts once it has lasted its least time, and not if it was cut short. */
+  async #keepStopped(pod: PodProcess, stop: Stop): Promise<void> {
+    const fault = { what: "fault", id: stop.id, kind: stop.kind, target: pod.name } as const;
+    let stoppedAt = Number.POSITIVE_INFINITY;
     const wake = (): void => {
       this.#wakeUps.delete(pod);
+      if (monotonicMs() - stoppedAt >= stop.leastMs && pod.isStopped) this.#log.write({ ...fault, phase: "hit" });
       pod.signal("SIGCONT");
       this.#log.write({ ...fault, phase: "healed" });
     };
-    this.#wakeUps.set(pod, { timer: setTimeout(wake, lastsMs), wake });
-    if (await pod.isStopped()) this.#log.write({ ...fault, phase: "hit" });
+    this.#wakeUps.set(pod, { timer: setTimeout(wake, stop.forMs), wake });
+    if (await pod.getsStopped()) stoppedAt = monotonicMs();
   }
 
   /** A process that was killed wrote down what for before it died, unless the nemesis did it. */
@@ -199,8 +245,12 @@ export class PodCrew implements PodWatcher {
       this.#log.write({ what: "fault", id, kind: "SIGKILL at any moment", target: pod.name, phase: "hit" });
       return;
     }
-    const last = readLog(join(this.#place.folder, `${pod.name}.jsonl`)).findLast((event) => event.what === "fault");
+    const file = join(this.#place.folder, `${pod.name}.jsonl`);
+    // One that was killed before it began to write played nothing on itself.
+    if (!existsSync(file)) return;
+    const last = readLog(file).findLast((event) => event.what === "fault");
     if (last?.what !== "fault" || !last.kind.startsWith("SIGKILL")) return;
+    if (last.id.includes(WANTED)) this.#hasWantedKill = true;
     this.#log.write({ what: "fault", id: last.id, kind: last.kind, target: last.target, phase: "hit" });
   }
 }

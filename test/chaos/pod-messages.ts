@@ -9,6 +9,8 @@ export interface Assignment {
   readonly pod: string;
   readonly seed: number;
   readonly logFile: string;
+  /** What it says of itself when it does not end. */
+  readonly diagnosisFile: string;
   readonly broker: BrokerName;
   readonly brokerUrl: string;
   readonly queues: QueueNames;
@@ -19,6 +21,8 @@ export interface Assignment {
   readonly lockPrefix: string;
   readonly ttlMs: number;
   readonly attempts: number;
+  /** Until then, by the monotonic clock, handlers may take far longer than a lease. */
+  readonly longUntilMs: number;
   readonly orders: readonly FaultOrder[];
 }
 
@@ -37,6 +41,8 @@ export type ToPod =
 export type FromPod =
   | { readonly say: "spare" }
   | { readonly say: "serving" }
+  /** The first of its deliveries is in its log. */
+  | { readonly say: "delivered" }
   /** How many deliveries it has that it has not settled. */
   | { readonly say: "in hand"; readonly count: number }
   | { readonly say: "stopping"; readonly id: string; readonly kind: string; readonly lastsMs: number }

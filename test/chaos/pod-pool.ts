@@ -1,12 +1,17 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { monotonicMs } from "./history-log.ts";
 import type { Assignment, FromPod, ToPod } from "./pod-messages.ts";
 
 const SPARE_LIMIT_MS = 60_000;
 const STOPPED_LIMIT_MS = 1_000;
+const DIAGNOSIS_MS = 1_000;
+/** Linux counts the time of processes in hundredths of a second. */
+const MS_PER_TICK = 10;
+/** As `/proc` shows which signals are caught: signal 12. */
+const SIGUSR2_BIT = 1n << 11n;
 
 /** Who is told what pods do. */
 export interface PodWatcher {
@@ -19,6 +24,9 @@ export class PodProcess {
   readonly name: string;
   readonly #child: ChildProcess;
   isServing = false;
+  /** It has told of a delivery of its own. */
+  hasDelivered = false;
+  #untold = "";
 
   constructor(name: string, child: ChildProcess) {
     this.name = name;
@@ -34,7 +42,10 @@ export class PodProcess {
   }
 
   tell(message: ToPod): void {
-    if (this.#child.connected) this.#child.send(message, () => {});
+    if (!this.#child.connected) return;
+    this.#child.send(message, (error) => {
+      if (error !== null) this.#untold = `; could not be told to ${message.say}: ${error.message}`;
+    });
   }
 
   signal(signal: NodeJS.Signals): void {
@@ -45,14 +56,38 @@ export class PodProcess {
     if (!this.hasEnded) await once(this.#child, "exit");
   }
 
-  /** Whether the kernel has stopped the process: state T. Looks for a moment. */
-  async isStopped(): Promise<boolean> {
+  /** Whether the kernel has stopped the process now: state T. */
+  get isStopped(): boolean {
+    return !this.hasEnded && processStat(this.pid)?.state === "T";
+  }
+
+  /** Looks for a moment whether it gets stopped. */
+  async getsStopped(): Promise<boolean> {
     const untilMs = monotonicMs() + STOPPED_LIMIT_MS;
     while (monotonicMs() < untilMs && !this.hasEnded) {
-      if (stateOf(this.pid) === "T") return true;
+      if (this.isStopped) return true;
       await delay(5);
     }
     return false;
+  }
+
+  /**
+   * What the kernel says of a process that does not end, and what it says itself within a second, if it still can.
+   * Shape: `node S in ep_poll, …; 10 ms of CPU within 1000 ms; its channel is connected; it says: closes the lock; …`.
+   */
+  async diagnose(diagnosisFile: string): Promise<string> {
+    const threads = threadsOf(this.pid);
+    const before = processStat(this.pid);
+    // One that is on its way out listens to nothing any more, and the signal would end it.
+    const isListening = (signalsCaught(this.pid) & SIGUSR2_BIT) !== 0n;
+    if (isListening) this.signal("SIGUSR2");
+    await delay(DIAGNOSIS_MS);
+    const after = processStat(this.pid);
+    const cpuMs = ((after?.cpuTicks ?? 0) - (before?.cpuTicks ?? 0)) * MS_PER_TICK;
+    const channel = this.#child.connected ? "connected" : "disconnected";
+    const said = isListening ? textOf(diagnosisFile).trim() || "nothing" : "nothing, and listens to no signal";
+    const end = this.hasEnded ? "; it has ended meanwhile" : "";
+    return `${threads}; ${cpuMs} ms of CPU within ${DIAGNOSIS_MS} ms; its channel is ${channel}${this.#untold}; it says: ${said}${end}`;
   }
 }
 
@@ -66,6 +101,8 @@ export class PodPool {
   constructor(file: string, size: number) {
     this.#file = file;
     this.#size = size;
+    // However this process ends: one that is stopped would never end by itself.
+    process.on("exit", this.#killAll);
     this.#fill();
   }
 
@@ -76,6 +113,7 @@ export class PodPool {
     const pod = new PodProcess(assignment.pod, child);
     child.on("message", (message: FromPod) => {
       if (message.say === "serving") pod.isServing = true;
+      if (message.say === "delivered") pod.hasDelivered = true;
       watcher.onMessage(pod, message);
     });
     child.once("exit", (code, signal) => watcher.onEnd(pod, signal, code));
@@ -85,19 +123,28 @@ export class PodPool {
 
   /** Ends every process that was started here. */
   async close(): Promise<void> {
-    const ended = [...this.#children].map(async (child) => {
-      child.kill("SIGKILL");
-      if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
-    });
-    await Promise.all(ended);
+    const children = [...this.#children];
+    this.#killAll();
+    const running = children.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
+    await Promise.all(running.map((child) => once(child, "exit")));
+    process.removeListener("exit", this.#killAll);
   }
 
+  readonly #killAll = (): void => {
+    for (const child of this.#children) child.kill("SIGKILL");
+  };
+
   #fill(): void {
-    while (this.#spares.length < this.#size) this.#spares.push(this.#start());
+    while (this.#spares.length < this.#size) {
+      const spare = this.#start();
+      // Whoever takes it hears that it did not start.
+      spare.catch(() => {});
+      this.#spares.push(spare);
+    }
   }
 
   async #start(): Promise<ChildProcess> {
-    const child = fork(this.#file, { stdio: ["ignore", "inherit", "inherit", "ipc"], execArgv: [] });
+    const child = fork(this.#file, { stdio: ["ignore", 2, 2, "ipc"], execArgv: [] });
     this.#children.add(child);
     child.once("exit", () => this.#children.delete(child));
     await once(child, "message", { signal: AbortSignal.timeout(SPARE_LIMIT_MS) });
@@ -105,11 +152,39 @@ export class PodPool {
   }
 }
 
-function stateOf(pid: number): string | undefined {
+/** Undefined once there is no such process. */
+function processStat(pid: number): { readonly state: string; readonly cpuTicks: number } | undefined {
+  // The state follows the name, which is in brackets and may hold anything.
+  const [state, ...fields] = textOf(`/proc/${pid}/stat`).split(") ").at(-1)?.split(" ") ?? [];
+  // In user mode and in the kernel's, the 14th and 15th of all.
+  return state ? { state, cpuTicks: Number(fields[10]) + Number(fields[11]) } : undefined;
+}
+
+function signalsCaught(pid: number): bigint {
+  const [, mask = "0"] = /^SigCgt:\s*([0-9a-f]+)$/m.exec(textOf(`/proc/${pid}/status`)) ?? [];
+  return BigInt(`0x${mask}`);
+}
+
+/** Shape: `node S in ep_poll, libuv-worker S in futex_wait_queue`. */
+function threadsOf(pid: number): string {
   try {
-    // The state follows the name, which is in brackets and may hold anything.
-    return readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.[0];
+    const threads = readdirSync(`/proc/${pid}/task`).map((id) => {
+      const [name = "", state = ""] = textOf(`/proc/${pid}/task/${id}/stat`)
+        .replace(/^\d+ \(/, "")
+        .split(") ");
+      const [call = ""] = textOf(`/proc/${pid}/task/${id}/syscall`).split(" ");
+      return `${name} ${state[0]} in ${textOf(`/proc/${pid}/task/${id}/wchan`)} (call ${call.trim()})`;
+    });
+    return threads.join(", ");
   } catch {
-    return undefined;
+    return "no process";
+  }
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
   }
 }

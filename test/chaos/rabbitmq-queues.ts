@@ -1,7 +1,6 @@
 import { type ConfirmChannel, connect, type GetMessage } from "amqplib";
 import { declareTopology } from "../../src/queue/amqplib.ts";
-import type { FinalMessage } from "../checker/history.ts";
-import type { BrokerOptions, ChaosBroker, Outgoing } from "./chaos-broker.ts";
+import type { BrokerOptions, ChaosBroker, FinalState, Outgoing } from "./chaos-broker.ts";
 import { RABBITMQ_TOPOLOGY } from "./rabbitmq-topology.ts";
 
 const SENT_SQL = "create table sent (message text primary key, claimant text not null, queue text not null)";
@@ -61,13 +60,16 @@ class RabbitmqQueues implements ChaosBroker {
   /** What waits here cannot be told to come sooner. */
   async hurry(): Promise<void> {}
 
-  async finalStates(): Promise<ReadonlyMap<string, FinalMessage["state"]>> {
-    const states = new Map<string, FinalMessage["state"]>();
-    const { rows } = await this.#options.database.query("select message from sent");
-    for (const { message } of rows) states.set(message, "gone");
-    for (const id of await this.#takeAll(this.#names.dead)) states.set(id, "dead-letter");
-    for (const id of await this.#takeAll(this.#names.waiting)) states.set(id, "waiting");
-    return states;
+  async finalStates(): Promise<readonly FinalState[]> {
+    const { rows } = await this.#options.database.query<{ message: string }>("select message from sent");
+    const dead = await this.#takeAll(this.#names.dead);
+    const waiting = await this.#takeAll(this.#names.waiting);
+    const there = new Set([...dead, ...waiting]);
+    return [
+      ...dead.map((message) => ({ message, state: "dead-letter" as const })),
+      ...waiting.map((message) => ({ message, state: "waiting" as const })),
+      ...rows.filter(({ message }) => !there.has(message)).map(({ message }) => ({ message, state: "gone" as const })),
+    ];
   }
 
   async close(): Promise<void> {
@@ -93,6 +95,8 @@ class RabbitmqQueues implements ChaosBroker {
           if (message === false) break;
           ids.push(String(message.properties.messageId));
         }
+        const { messageCount } = await channel.checkQueue(queue);
+        if (messageCount > 0) throw new Error(`${messageCount} messages of ${queue} were not read`);
       }
       return ids;
     });

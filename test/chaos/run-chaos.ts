@@ -1,12 +1,13 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Verdict, Violation } from "../checker/history.ts";
+import type { InvariantName, Verdict, Violation } from "../checker/history.ts";
 import { compilePod } from "./compile-pod.ts";
 import { Episode, type EpisodeEnd } from "./episode.ts";
 import { planEpisode, type RunChoice } from "./episode-plan.ts";
 import { FaultTally } from "./fault-tally.ts";
 import { monotonicMs } from "./history-log.ts";
+import { CLOCK_JUMP_EVERY } from "./nemesis.ts";
 import { PodPool } from "./pod-pool.ts";
 import { openServers } from "./servers/open-servers.ts";
 
@@ -34,6 +35,10 @@ export interface ChaosReport {
   /** Different faults that hit, each at its own failpoint, broker and lock. */
   readonly cellsHit: number;
   readonly episodes: number;
+  /** Why it is unknown, each reason once. */
+  readonly reasons: readonly string[];
+  /** Invariants that some episodes had nothing to judge for, with the back-ends that show nothing: `I10 (etcd)`. */
+  readonly notJudged: readonly string[];
   readonly violations: readonly Violation[];
   /** Where the logs of what is not valid are. */
   readonly folder?: string;
@@ -49,7 +54,10 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const folder = keep ?? mkdtempSync(join(tmpdir(), "exclaim-chaos-"));
   mkdirSync(folder, { recursive: true });
   const tally = new FaultTally();
-  const ends = await playEpisodes(options, folder, tally);
+  const ends = await playEpisodes(options, folder, tally).catch((error: unknown) => {
+    if (keep === undefined) rmSync(folder, { recursive: true, force: true });
+    throw error;
+  });
   const verdict = worstOf(ends);
   const isKept = keep !== undefined || verdict !== "valid";
   if (!isKept) rmSync(folder, { recursive: true });
@@ -59,6 +67,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     operations: ends.reduce((sum, end) => sum + end.verdict.operations, 0),
     verdict,
     episodes: ends.length,
+    reasons: [...new Set(ends.flatMap((end) => end.verdict.reason ?? []))],
+    notJudged: notJudged(ends),
     violations: ends.flatMap((end) => end.verdict.violations),
     ...(isKept ? { folder } : {}),
   };
@@ -67,12 +77,15 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
 async function playEpisodes(options: ChaosOptions, folder: string, tally: FaultTally): Promise<readonly EpisodeEnd[]> {
   const { seed, brokers, keep, episodeMs = EPISODE_MS, signal = new AbortController().signal, tell = () => {} } = options;
   const compiled = compilePod();
+  process.on("exit", compiled.remove);
   const pods = new PodPool(compiled.file, SPARE_PODS);
   const ends: EpisodeEnd[] = [];
   try {
     const locks = options.locks.filter((lock) => lock !== "none");
-    await using servers = await openServers({ locks, brokers, seed });
-    const untilMs = monotonicMs() + options.minutes * 60_000;
+    const forMs = options.minutes * 60_000;
+    const movesLedgerClock = forMs > (CLOCK_JUMP_EVERY - 1) * episodeMs;
+    await using servers = await openServers({ locks, brokers, seed, movesLedgerClock });
+    const untilMs = monotonicMs() + forMs;
     do {
       const plan = planEpisode(options, ends.length, episodeMs);
       const episodeFolder = join(folder, `episode-${plan.index}`);
@@ -87,6 +100,7 @@ async function playEpisodes(options: ChaosOptions, folder: string, tally: FaultT
   } finally {
     await pods.close();
     compiled.remove();
+    process.removeListener("exit", compiled.remove);
   }
   return ends;
 }
@@ -109,9 +123,21 @@ function worstOf(ends: readonly EpisodeEnd[]): Verdict["verdict"] {
   return verdicts.includes("invalid") ? "invalid" : verdicts.includes("unknown") ? "unknown" : "valid";
 }
 
-function lineOf({ verdict, plan }: EpisodeEnd, tally: FaultTally): string {
+const INVARIANTS = Array.from({ length: 13 }, (_, index) => `I${index + 1}` as InvariantName);
+
+/** Shape: `I10 (etcd, none)`. */
+function notJudged(ends: readonly EpisodeEnd[]): readonly string[] {
+  return INVARIANTS.flatMap((name) => {
+    const blind = ends.filter(({ verdict }) => verdict.judged !== undefined && !verdict.judged.includes(name));
+    const locks = [...new Set(blind.map(({ plan }) => plan.lock))].sort();
+    return locks.length === 0 ? [] : [`${name} (${locks.join(", ")})`];
+  });
+}
+
+function lineOf({ verdict, plan, tailMs = 0 }: EpisodeEnd, tally: FaultTally): string {
   const { faultsHit } = tally.counts();
   const facts = `${plan.broker} and ${plan.lock}, ${verdict.faultsHit} faults hit, ${verdict.operations} operations`;
   const why = verdict.reason === undefined ? "" : ` (${verdict.reason})`;
-  return `episode ${plan.index + 1}: ${facts}: ${verdict.verdict}${why}; ${faultsHit} faults so far`;
+  const tail = `ended ${Math.round(tailMs / 1_000)} s after the last fault`;
+  return `episode ${plan.index + 1}: ${facts}, ${tail}: ${verdict.verdict}${why}; ${faultsHit} faults so far`;
 }

@@ -135,7 +135,9 @@ class Pair {
   }
 
   cut(): void {
-    if (!this.#client.destroyed) this.#client.resetAndDestroy();
+    // Node never closes a socket that is reset while its end is under way, and spins when the process exits.
+    if (this.#client.writableEnded) this.#client.destroy();
+    else if (!this.#client.destroyed) this.#client.resetAndDestroy();
     this.#server.destroy();
   }
 

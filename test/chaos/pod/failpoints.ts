@@ -1,4 +1,4 @@
-import type { Failpoint } from "../failpoint.ts";
+import { type Failpoint, kindOf } from "../failpoint.ts";
 import type { FaultOrder } from "../fault-orders.ts";
 import { type HistoryLog, monotonicMs } from "../history-log.ts";
 import type { FromPod } from "../pod-messages.ts";
@@ -6,7 +6,12 @@ import type { Droppable } from "./relay.ts";
 
 /** What the caller of `pass` has to do itself: to throw, or to lose an answer. It says by `hit` that it has. */
 export interface Consequence {
-  readonly does: "throw" | "lose the database's answer" | "lose the lock's answer" | "drop this connection";
+  readonly does:
+    | "throw"
+    | "lose the database's answer"
+    | "lose the lock's answer"
+    | "lose the broker's answer"
+    | "drop this connection";
   hit(): void;
 }
 
@@ -67,7 +72,6 @@ export class Failpoints {
         process.kill(process.pid, "SIGSTOP");
         return undefined;
       case "synchronous stall beyond the ttl":
-      case "short stall":
         if (stall(order.lastsMs) >= order.lastsMs) hit();
         return undefined;
       case "throw":
@@ -85,8 +89,7 @@ export class Failpoints {
         this.#connections?.broker.drop(hit);
         return undefined;
       case "broker answer lost":
-        this.#connections?.broker.loseAnswer?.(hit);
-        return undefined;
+        return { does: "lose the broker's answer", hit };
       case "database connections dropped, all of the pod":
         this.#connections?.database.drop(hit);
         return undefined;
@@ -104,10 +107,6 @@ export class Failpoints {
       this.#log.write({ ...fault, phase: "hit" });
     };
   }
-}
-
-export function kindOf({ action, point }: Pick<FaultOrder, "action" | "point">): string {
-  return `${action} at ${point}`;
 }
 
 /** Does nothing for so long, and lets nothing else of this process be done. Returns how long it really took, in ms. */

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type Claim, ExclaimError } from "../../../src/index.ts";
-import type { HistoryLog } from "../history-log.ts";
+import { type HistoryLog, monotonicMs } from "../history-log.ts";
 import type { ChaosMessage, EffectSent } from "../pod-messages.ts";
 import type { SeededRandom } from "../random-of.ts";
 import { currentDelivery } from "./current-delivery.ts";
@@ -12,7 +12,16 @@ export interface HandlerPorts {
   readonly failpoints: Failpoints;
   readonly random: SeededRandom;
   readonly ttlMs: number;
+  /** Whether a handler may still take far longer than a lease: what began so shortly before the faults are over is waited for. */
+  readonly mayTakeLong: () => boolean;
   readonly sendEffects: (effects: readonly EffectSent[]) => Promise<void>;
+}
+
+/** What a write returns. */
+interface Written {
+  readonly resource: string;
+  /** How often its message was written for before it was completed, by whomever. */
+  readonly tries: number;
 }
 
 interface Work {
@@ -25,8 +34,11 @@ interface Work {
 /** How often a handler gives its row back and fails, so that rows are claimed more than once. */
 const RELEASED_SHARE = 0.1;
 
-/** How often what never succeeds is tried, as the claim counts it. */
-const POISON_ATTEMPTS = 3;
+/** How often what never succeeds is tried. */
+const POISON_TRIES = 3;
+
+const WRITE_SQL = "insert into fenced_writes (resource, claimant, token, completes, message) values ($1, $2, $3, $4, $5)";
+const TRIES_SQL = "select count(*)::int as tries from fenced_writes where message = $1 and not completes";
 
 /** The handler of every message: it checks that it holds, writes behind the fence, tells the world and completes. */
 export function chaosHandler(ports: HandlerPorts, table: "voucher_item" | "order") {
@@ -45,13 +57,13 @@ export function chaosHandler(ports: HandlerPorts, table: "voucher_item" | "order
     fail(failpoints, "F9 handler entered");
     await delay(message.isPoison ? 0 : thinkMs());
     assertHeld(claim, work);
-    await write(claim, work, false);
+    const { tries } = await write(claim, work, false);
     fail(failpoints, "F10 effect sent");
     assertHeld(claim, work);
     const { resource, token, claimant } = work;
     await ports.sendEffects([{ key: effectKey(work, message.message), via: "direct", claimant, resource, token }]);
     fail(failpoints, "F11 effect answered");
-    if (message.isPoison) throw poison(attempt);
+    if (message.isPoison) throw poison(tries);
     if (random.fraction() < RELEASED_SHARE) {
       await claim.release();
       throw new Error("given back");
@@ -64,30 +76,29 @@ export function chaosHandler(ports: HandlerPorts, table: "voucher_item" | "order
     const roll = random.fraction();
     const [shortShare, leaseShare] = table === "voucher_item" ? [0.8, 0.95] : [0.93, 0.98];
     if (roll < shortShare) return (random.fraction() * ports.ttlMs) / 10;
-    if (roll < leaseShare) return ports.ttlMs * (0.8 + 0.4 * random.fraction());
+    if (roll < leaseShare || !ports.mayTakeLong()) return ports.ttlMs * (0.8 + 0.4 * random.fraction());
     return ports.ttlMs * (3 + 0.5 * random.fraction());
   }
 
   function assertHeld(claim: Claim<unknown>, { delivery, resource, token }: Work): void {
+    const askedAt = monotonicMs();
     claim.assertHeld();
-    log.write({ what: "held", delivery, resource, token });
+    log.write({ what: "held", askedAt, delivery, resource, token });
   }
 
-  async function write(claim: Claim<unknown>, work: Work, completes: boolean): Promise<unknown> {
+  async function write(claim: Claim<unknown>, work: Work, completes: boolean): Promise<Written> {
     const { delivery, resource, token, claimant } = work;
     ops += 1;
     const call = { what: "write", op: `${log.by}/${table}/${ops}`, delivery, resource, token, completes } as const;
-    log.write({ ...call, phase: "invoke" });
+    log.write({ ...call, phase: "invoke", publishes: completes });
     try {
       const run = completes ? claim.complete.bind(claim) : claim.transaction.bind(claim);
       const value = await run(async (tx) => {
-        const values = [resource, claimant, String(tx.token), completes, currentDelivery().message];
-        await tx.query(
-          "insert into fenced_writes (resource, claimant, token, completes, message) values ($1, $2, $3, $4, $5)",
-          values,
-        );
+        const { message } = currentDelivery();
+        await tx.query(WRITE_SQL, [resource, claimant, String(tx.token), completes, message]);
         if (completes) await tx.publish("effect", { claimant, resource, token });
-        return { resource };
+        const { rows } = await tx.query(TRIES_SQL, [message]);
+        return { resource, tries: (rows[0] as { readonly tries: number }).tries };
       });
       log.write({ ...call, phase: "ok" });
       return value;
@@ -99,9 +110,9 @@ export function chaosHandler(ports: HandlerPorts, table: "voucher_item" | "order
 }
 
 /** Some tries, and then never again: both brokers know an error by that name. */
-function poison(attempt: number): Error {
+function poison(tries: number): Error {
   const error = new Error("this message is poison");
-  if (attempt >= POISON_ATTEMPTS) error.name = "UnrecoverableError";
+  if (tries >= POISON_TRIES) error.name = "UnrecoverableError";
   return error;
 }
 

@@ -4,9 +4,10 @@
  */
 import pg from "pg";
 import { createExclaim } from "../../../src/index.ts";
-import { HistoryLog } from "../history-log.ts";
+import { HistoryLog, monotonicMs } from "../history-log.ts";
 import type { Assignment, FromPod, ToPod } from "../pod-messages.ts";
 import { randomOf } from "../random-of.ts";
+import { Diagnosis } from "./diagnosis.ts";
 import { dispatchEffects } from "./dispatch-effects.ts";
 import { EffectCalls } from "./effect-calls.ts";
 import { Failpoints } from "./failpoints.ts";
@@ -27,6 +28,8 @@ const tell = (message: FromPod): void => {
   if (process.connected) process.send?.(message);
 };
 const effectCalls = new EffectCalls(tell);
+const diagnosis = new Diagnosis();
+let serving: Promise<void> = Promise.resolve();
 let stop = async (): Promise<void> => {};
 let calm = (): void => {};
 /** One that does not serve yet may be about to. */
@@ -35,7 +38,8 @@ let countInHand = (): number => 1;
 process.on("message", (message: ToPod) => {
   switch (message.say) {
     case "serve":
-      void serve(message.assignment).then(() => tell({ say: "serving" }));
+      serving = serve(message.assignment);
+      void serving.then(() => tell({ say: "serving" }));
       return;
     case "calm":
       calm();
@@ -44,7 +48,13 @@ process.on("message", (message: ToPod) => {
       tell({ say: "in hand", count: countInHand() });
       return;
     case "stop":
-      void stop().then(() => process.disconnect());
+      // One that does not serve yet has nothing to stop, and would serve then.
+      void serving
+        .then(() => stop())
+        .then(() => {
+          diagnosis.step = "has closed everything";
+          process.disconnect();
+        });
       return;
     case "received":
       effectCalls.answered(message.call);
@@ -59,6 +69,8 @@ tell({ say: "spare" });
 async function serve(assignment: Assignment): Promise<void> {
   const { pod, seed, ttlMs, orders } = assignment;
   const log = new HistoryLog(assignment.logFile, pod);
+  diagnosis.writeTo(assignment.diagnosisFile);
+  diagnosis.step = "opens its connections";
   watchEscapes(log);
   const failpoints = new Failpoints(orders, log, tell);
   const database = new pg.Pool({ connectionString: assignment.databaseUrl, max: 8, application_name: pod });
@@ -71,26 +83,41 @@ async function serve(assignment: Assignment): Promise<void> {
   const backend = lock.backend === undefined ? {} : { lock: faultyLock(lock.backend, failpoints) };
   const exclaim = createExclaim({ database, ttlMs, ...backend });
   const sendEffects = effectCalls.send;
-  const service = openService(exclaim, assignment, { log, failpoints, random: randomOf(seed, pod), ttlMs, sendEffects });
-  const serving = await SERVE[assignment.broker](broker.url, service);
+  let isCalm = false;
+  const service = openService(exclaim, assignment, {
+    log,
+    failpoints,
+    random: randomOf(seed, pod),
+    ttlMs,
+    sendEffects,
+    mayTakeLong: () => !isCalm && monotonicMs() < assignment.longUntilMs,
+    loseBrokerAnswer: (sign, hit) => broker.relay.loseAnswer(sign, hit),
+    hasDelivered: () => tell({ say: "delivered" }),
+  });
+  const consumers = await SERVE[assignment.broker](broker.url, service);
   const dispatcher = dispatchEffects(plain, effectCalls.send);
-  calm = () => failpoints.calm();
+  diagnosis.step = "serves";
+  calm = () => {
+    isCalm = true;
+    failpoints.calm();
+    broker.relay.calm();
+  };
   countInHand = () => service.inHand.size;
   stop = async () => {
-    let step = "the consumers";
+    diagnosis.step = "closes its handlers";
     const late = setTimeout(() => {
-      const detail = `${pod} still closes ${step}: ${process.getActiveResourcesInfo().join(", ")}`;
-      log.write({ what: "escaped", kind: "left-connection", detail });
+      log.write({ what: "escaped", kind: "left-connection", detail: `${pod} is late: ${diagnosis.describe()}` });
     }, LATE_MS);
-    const closing = serving.close();
+    const closing = consumers.close();
     await exclaim.close({ drainMs: DRAIN_MS });
+    diagnosis.step = "closes the consumers";
     await closing;
-    step = "the outbox dispatcher";
+    diagnosis.step = "closes the outbox dispatcher";
     await dispatcher.close();
-    step = "the lock";
+    diagnosis.step = "closes the lock";
     await lock.close();
     broker.relay.close();
-    step = "the database";
+    diagnosis.step = "closes the database";
     await Promise.all([database.end(), plain.end()]);
     clearTimeout(late);
     log.close();

@@ -1,7 +1,7 @@
 import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Relay } from "./relay.ts";
+import { cut, Relay } from "./relay.ts";
 
 const server = createServer((socket) => socket.on("error", () => {}).on("data", (bytes) => answer(socket, bytes)));
 let received: string[] = [];
@@ -51,6 +51,18 @@ describe("a relay between a process and a server", () => {
     expect(client.destroyed).toBe(true);
   });
 
+  it("is closed without an error when it is cut while its end is under way", async () => {
+    const [accepted] = (await Promise.all([once(server, "connection"), connectedTo(server)]))[0] as [Socket];
+    const errors: unknown[] = [];
+    accepted.on("error", (error) => errors.push(error));
+
+    accepted.end("last words");
+    cut({ client: accepted, server: accepted });
+    await closedOf(accepted);
+
+    expect(errors).toEqual([]);
+  });
+
   it("says nothing where there was no connection to drop", async () => {
     client.destroy();
     relay.close();
@@ -67,7 +79,7 @@ describe("a relay between a process and a server", () => {
     const heard: unknown[] = [];
     client.on("data", (bytes) => heard.push(bytes));
     const closed = closedOf(client);
-    const hit = new Promise<void>((lost) => relay.loseAnswer(lost));
+    const hit = new Promise<void>((lost) => relay.loseAnswer("one", lost));
 
     client.write("one");
     await Promise.all([hit, closed]);
@@ -75,7 +87,41 @@ describe("a relay between a process and a server", () => {
     expect(received).toEqual(["one"]);
     expect(heard).toEqual([]);
   });
+
+  it("loses no answer but the one to what was meant", async () => {
+    let hits = 0;
+    relay.loseAnswer("two", () => {
+      hits += 1;
+    });
+
+    client.write("one");
+    const [bytes] = await once(client, "data");
+
+    expect([String(bytes), hits]).toEqual(["answer to one", 0]);
+  });
+
+  it.each([
+    ["taken back", (takeBack: () => void) => takeBack()],
+    ["calmed", () => relay.calm()],
+  ])("loses no answer once that is %s", async (_, spare) => {
+    let hits = 0;
+    const takeBack = relay.loseAnswer("one", () => {
+      hits += 1;
+    });
+
+    spare(takeBack);
+    client.write("one");
+    const [bytes] = await once(client, "data");
+
+    expect([String(bytes), hits]).toEqual(["answer to one", 0]);
+  });
 });
+
+async function connectedTo(listener: Server): Promise<void> {
+  const socket = connect((listener.address() as AddressInfo).port, "127.0.0.1").resume();
+  socket.on("error", () => {});
+  await once(socket, "connect");
+}
 
 /** Resolves however the connection ends. */
 function closedOf(socket: Socket): Promise<void> {

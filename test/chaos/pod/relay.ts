@@ -3,8 +3,6 @@ import { createServer, connect as openSocket, type Server, type Socket } from "n
 /** Connections that can be made to break. `hit` is called once one did. */
 export interface Droppable {
   drop(hit: () => void): void;
-  /** Lets what was sent reach the server and drops what it answers next, and the connection with it. */
-  loseAnswer?(hit: () => void): void;
 }
 
 interface Pair {
@@ -12,11 +10,22 @@ interface Pair {
   readonly server: Socket;
 }
 
+/** An answer that is to be lost: of what is sent next with these bytes in it. */
+interface Loss {
+  readonly sign: Buffer;
+  readonly hit: () => void;
+  /** Where the bytes were sent. */
+  pair?: Pair;
+}
+
+/** For so long after its first byte an answer is kept back, so that what comes with it is lost too. */
+const KEPT_BACK_MS = 10;
+
 /** What stands between this process and one server, so that its connections can be cut whatever driver made them. */
 export class Relay implements Droppable {
   readonly #listener: Server;
   readonly #pairs = new Set<Pair>();
-  readonly #losses: (() => void)[] = [];
+  readonly #losses = new Set<Loss>();
 
   private constructor(listener: Server, host: string, port: number) {
     this.#listener = listener;
@@ -40,8 +49,19 @@ export class Relay implements Droppable {
     }
   }
 
-  loseAnswer(hit: () => void): void {
-    this.#losses.push(hit);
+  /**
+   * Lets what is sent next with `sign` in it reach the server, and drops all that is answered from then on over its connection, and the
+   * connection with it. Returns what takes it back as long as it did not come about.
+   */
+  loseAnswer(sign: string, hit: () => void): () => void {
+    const loss: Loss = { sign: Buffer.from(sign), hit };
+    this.#losses.add(loss);
+    return () => this.#losses.delete(loss);
+  }
+
+  /** Answers that were to be lost are not, if they did not come yet. */
+  calm(): void {
+    this.#losses.clear();
   }
 
   close(): void {
@@ -60,15 +80,24 @@ export class Relay implements Droppable {
         cut(pair);
       });
     }
-    client.on("data", (bytes: Buffer) => server.write(bytes));
+    client.on("data", (bytes: Buffer) => {
+      for (const loss of this.#losses) if (loss.pair === undefined && bytes.includes(loss.sign)) loss.pair = pair;
+      server.write(bytes);
+    });
+    let isKeptBack = false;
     server.on("data", (bytes: Buffer) => {
-      const hit = this.#losses.shift();
-      if (hit === undefined) {
+      if (isKeptBack) return;
+      const loss = [...this.#losses].find((candidate) => candidate.pair === pair);
+      if (loss === undefined) {
         client.write(bytes);
         return;
       }
-      cut(pair);
-      hit();
+      isKeptBack = true;
+      this.#losses.delete(loss);
+      setTimeout(() => {
+        cut(pair);
+        loss.hit();
+      }, KEPT_BACK_MS);
     });
   }
 }
@@ -82,7 +111,10 @@ export function allOf(droppables: readonly Droppable[]): Droppable {
   };
 }
 
-function cut({ client, server }: Pair): void {
-  if (!client.destroyed) client.resetAndDestroy();
+/** Ends both at once: the client is reset. */
+export function cut({ client, server }: Pair): void {
+  // Node closes no socket that it is told to reset while its end is under way, and such a process turns in its own end for ever.
+  if (client.writableEnded) client.destroy();
+  else if (!client.destroyed) client.resetAndDestroy();
   if (!server.destroyed) server.destroy();
 }

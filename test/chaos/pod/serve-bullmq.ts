@@ -47,8 +47,7 @@ function openWorker(
     queue,
     // With three parameters, by which BullMQ decides whether it gives a signal.
     (job: ChaosJob, token?: string, signal?: AbortSignal) => {
-      const delivery: CurrentDelivery = { id: service.deliveryId(job.data.message), message: job.data.message };
-      service.log.write({ what: "delivered", delivery: delivery.id, message: delivery.message });
+      const delivery = service.deliver(job.data.message);
       const struck = service.failpoints.pass("F0 delivered");
       if (struck?.does === "throw") {
         struck.hit();
@@ -83,6 +82,9 @@ function watchSettlement(job: ChaosJob, delivery: CurrentDelivery, service: Serv
       service.log.write({ ...call, phase: "fail" });
       throw new Error("Connection is closed.");
     }
+    // Only while it waits is the answer lost to it: it is sent again, or fails. Redis is told of no job by its id alone but of this one.
+    const takeBack =
+      struck?.does === "lose the broker's answer" ? service.loseBrokerAnswer(`\r\n${job.id}\r\n`, struck.hit) : (): void => {};
     try {
       const answer = await tell();
       service.log.write({ ...call, phase: "ok" });
@@ -91,6 +93,8 @@ function watchSettlement(job: ChaosJob, delivery: CurrentDelivery, service: Serv
     } catch (error) {
       service.log.write({ ...call, phase: "info" });
       throw error;
+    } finally {
+      takeBack();
     }
   };
   const { moveToCompleted, moveToDelayed, moveToFailed } = job;

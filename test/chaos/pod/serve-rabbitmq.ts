@@ -71,9 +71,8 @@ function watchChannel(channel: AmqpChannel, service: Service): AmqpChannel {
   };
   const receive = (message: AmqpMessage, onMessage: (message: AmqpMessage) => void): void => {
     const id = String(message.properties.messageId);
-    const delivery: CurrentDelivery = { id: service.deliveryId(id), message: id };
+    const delivery = service.deliver(id);
     deliveries.set(message.fields.deliveryTag, delivery);
-    service.log.write({ what: "delivered", delivery: delivery.id, message: id });
     service.inHand.add(delivery.id);
     service.failpoints.pass("F0 delivered");
     duringDelivery(delivery, () => onMessage(message));

@@ -1,6 +1,7 @@
 import type { Claim, Exclaim, Pool, Resource } from "../../../src/index.ts";
 import type { HistoryLog } from "../history-log.ts";
 import type { Assignment, ChaosMessage } from "../pod-messages.ts";
+import type { CurrentDelivery } from "./current-delivery.ts";
 import type { Failpoints } from "./failpoints.ts";
 import { chaosHandler, type HandlerPorts } from "./handler.ts";
 import { recordedPool, recordedResource } from "./recorded-claims.ts";
@@ -14,8 +15,10 @@ export interface Service {
   readonly resource: Resource;
   handleRow(message: ChaosMessage, claim: Claim<unknown>): Promise<unknown>;
   handleKey(message: ChaosMessage, claim: Claim<unknown>): Promise<unknown>;
-  /** Of each delivery another. */
-  deliveryId(message: string): string;
+  /** Writes down that a message was handed over, under an id of this handing-over alone. */
+  deliver(message: string): CurrentDelivery;
+  /** What the broker answers next to a command with `sign` in it is lost. Returns what takes that back. */
+  loseBrokerAnswer(sign: string, hit: () => void): () => void;
   /** Deliveries that are not settled, by their ids. */
   readonly inHand: Set<string>;
 }
@@ -38,8 +41,15 @@ export const EMPTY = { do: "dead-letter", reason: "no vouchers left" } as const;
 /** How many messages of a queue a pod works on at a time. */
 export const CONCURRENCY = 6;
 
-export function openService(exclaim: Exclaim, assignment: Assignment, ports: HandlerPorts): Service {
-  const { log, failpoints } = ports;
+/** What a service works with beside what its handlers do. */
+export interface ServicePorts extends HandlerPorts {
+  readonly loseBrokerAnswer: Service["loseBrokerAnswer"];
+  /** Called once the first delivery is written down. */
+  readonly hasDelivered: () => void;
+}
+
+export function openService(exclaim: Exclaim, assignment: Assignment, ports: ServicePorts): Service {
+  const { log, failpoints, loseBrokerAnswer } = ports;
   let deliveries = 0;
   return {
     assignment,
@@ -50,9 +60,13 @@ export function openService(exclaim: Exclaim, assignment: Assignment, ports: Han
     handleRow: chaosHandler(ports, "voucher_item"),
     handleKey: chaosHandler(ports, "order"),
     inHand: new Set(),
-    deliveryId(message) {
+    loseBrokerAnswer,
+    deliver(message) {
       deliveries += 1;
-      return `${log.by}/${deliveries}/${message}`;
+      const id = `${log.by}/${deliveries}/${message}`;
+      log.write({ what: "delivered", delivery: id, message });
+      if (deliveries === 1) ports.hasDelivered();
+      return { id, message };
     },
   };
 }

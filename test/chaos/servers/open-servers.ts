@@ -10,7 +10,7 @@ import { postgres } from "../../support/services/postgres.ts";
 import { redis } from "../../support/services/redis.ts";
 import { startZookeeper } from "../../support/zookeeper.ts";
 import type { ServerFault } from "../fault.ts";
-import { buildClockShim, type ClockShim, underClock } from "./clock-shim.ts";
+import { buildClockShim, type ClockShim, type ShimmedClock, underClock } from "./clock-shim.ts";
 import { GREETINGS } from "./first-answer.ts";
 import { LockMonitor } from "./lock-monitor.ts";
 import { mariadbFaults } from "./mariadb-faults.ts";
@@ -40,6 +40,8 @@ export interface ChaosServers {
   faultsOf(broker: string, lock: string): readonly ServerFault[];
   /** What the Redis lock nodes ran since this was last asked, by their monitors. */
   lockCommands(): readonly LockCommand[];
+  /** Whether the servers of a lock back-end have monitors. */
+  isMonitored(lock: string): boolean;
   /** Ends the servers and removes their folders. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -52,13 +54,17 @@ export async function openServers(options: {
   readonly locks: readonly string[];
   readonly brokers: readonly string[];
   readonly seed: number;
+  /** Whether the ledger's clock is moved too. @default true */
+  readonly movesLedgerClock?: boolean;
 }): Promise<ChaosServers> {
-  const opening = new Opening(await buildClockShim());
+  const { movesLedgerClock = true } = options;
+  const isShimmed = movesLedgerClock || options.locks.some((lock) => NODES[lock] !== undefined);
+  const opening = new Opening(isShimmed ? await buildClockShim() : undefined);
   try {
     const locks = [...new Set(options.locks)].filter((lock) => lock !== "postgres");
     const brokers = [...new Set(options.brokers)];
     const starting = [
-      opening.database(),
+      opening.database(movesLedgerClock),
       ...brokers.map((name) => opening.broker(name)),
       ...locks.map((name) => opening.lock(name)),
     ];
@@ -76,6 +82,7 @@ export async function openServers(options: {
       faults: order.map(({ fault }) => fault),
       faultsOf: (...used) => order.filter(({ user }) => user === "ledger" || used.includes(user)).map(({ fault }) => fault),
       lockCommands: () => opening.monitors.flatMap((monitor) => monitor.take()),
+      isMonitored: (lock) => NODES[lock] !== undefined && lockUrls[lock] !== undefined,
       [Symbol.asyncDispose]: () => opening.close(),
     };
   } catch (error) {
@@ -88,13 +95,14 @@ class Opening {
   /** `user`: the broker or lock back-end whose server it is done to, or the ledger. */
   readonly faults: { readonly user: string; readonly fault: ServerFault }[] = [];
   readonly monitors: LockMonitor[] = [];
-  readonly #shim: ClockShim;
+  readonly #shim: ClockShim | undefined;
   /** Undone in reverse order. */
   readonly #undo: (() => Promise<unknown> | unknown)[] = [];
 
-  constructor(shim: ClockShim) {
+  /** `shim`: needed where a clock is moved. */
+  constructor(shim: ClockShim | undefined) {
     this.#shim = shim;
-    this.#undo.push(() => shim[Symbol.dispose]());
+    this.#undo.push(() => shim?.[Symbol.dispose]());
   }
 
   /** Whichever server started first. */
@@ -103,10 +111,11 @@ class Opening {
     return [...this.faults].sort((one, other) => (nameOf(one) < nameOf(other) ? -1 : 1));
   }
 
-  async database(): Promise<readonly string[]> {
-    const clock = this.#shim.clock();
-    const server = await this.#keep(startPrivateServer(underClock(postgres, clock)));
-    this.#add("ledger", postgresFaults({ name: "postgres", server, greeting: GREETINGS.postgres, clock }));
+  async database(movesClock: boolean): Promise<readonly string[]> {
+    const clock = movesClock ? this.#clock() : undefined;
+    const server = await this.#keep(startPrivateServer(clock === undefined ? postgres : underClock(postgres, clock)));
+    const target = { name: "postgres", server, greeting: GREETINGS.postgres };
+    this.#add("ledger", postgresFaults(target, clock));
     return [server.url];
   }
 
@@ -137,9 +146,14 @@ class Opening {
     for (const undo of this.#undo.splice(0).reverse()) await undo();
   }
 
+  #clock(): ShimmedClock {
+    if (this.#shim === undefined) throw new Error("No clock was built.");
+    return this.#shim.clock();
+  }
+
   async #redisNodes(lock: string, count: number): Promise<readonly string[]> {
     const starting = Array.from({ length: count }, async (_, index) => {
-      const clock = this.#shim.clock();
+      const clock = this.#clock();
       const server = await this.#keep(startPrivateServer(underClock(redis, clock)));
       const name = `${lock}-${index + 1}`;
       const monitor = await LockMonitor.open(name, server);

@@ -19,7 +19,7 @@ describe("faults of postgres", () => {
     shim = await buildClockShim();
     const clock = shim.clock();
     server = await startPrivateServer(underClock(postgres, clock));
-    faults = postgresFaults({ name: "postgres", server, greeting: GREETINGS.postgres, clock });
+    faults = postgresFaults({ name: "postgres", server, greeting: GREETINGS.postgres }, clock);
     pool = new pg.Pool({ connectionString: server.url, max: 2 });
     pool.on("error", () => {});
   });

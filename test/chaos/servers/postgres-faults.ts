@@ -11,9 +11,10 @@ const READ_ONLY_SQL_TRANSACTION = "25006";
 
 const CLIENTS = "backend_type = 'client backend' and pid <> pg_backend_pid()";
 
-export function postgresFaults(target: Target & { readonly clock: ShimmedClock }): ServerFault[] {
+/** `clock`: that of the server, where it can be moved. */
+export function postgresFaults(target: Target, clock?: ShimmedClock): ServerFault[] {
   const { url } = target.server;
-  const clock = { ...target, readMs: () => timeMs(url) };
+  const clocks = clock === undefined ? [] : [{ ...target, clock, readMs: () => timeMs(url) }];
   return [
     ended(target, "postgres restarted fast", "SIGINT"),
     ended(target, "postgres restarted immediate", "SIGQUIT"),
@@ -22,8 +23,10 @@ export function postgresFaults(target: Target & { readonly clock: ShimmedClock }
     hung(target, "postgres hung for longer than a lease", LONGER_THAN_A_LEASE),
     connectionsTerminated(target),
     readOnly(target),
-    jumpedAhead([clock], "postgres clock jumped ahead"),
-    jumpedBack([clock], "postgres clock jumped back"),
+    ...clocks.flatMap((moved) => [
+      jumpedAhead([moved], "postgres clock jumped ahead"),
+      jumpedBack([moved], "postgres clock jumped back"),
+    ]),
   ];
 }
 

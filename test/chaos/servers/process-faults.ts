@@ -30,6 +30,11 @@ export function processFaults(target: Target, product: string): ServerFault[] {
   ];
 }
 
+/** One that is longer than a lease is so only if it has lasted. */
+function lasting(lastsMs: ServerFault["lastsMs"]): Pick<ServerFault, "lastsMs" | "leastMs"> {
+  return lastsMs === LONGER_THAN_A_LEASE ? { lastsMs, leastMs: lastsMs[0] } : { lastsMs };
+}
+
 /** The process ends, stays away, and is started again. */
 export function ended(target: Target, kind: string, ending: Ending, lastsMs = SHORT): ServerFault {
   const { name, server, greeting } = target;
@@ -37,7 +42,7 @@ export function ended(target: Target, kind: string, ending: Ending, lastsMs = SH
     kind,
     target: name,
     breaksExclusion: false,
-    lastsMs,
+    ...lasting(lastsMs),
     inject: async () => {
       if (ending === "kill") return server.kill();
       // The id of a process that has ended may be another's by now.
@@ -58,7 +63,7 @@ export function hung(target: Target, kind: string, lastsMs: readonly [number, nu
     kind,
     target: name,
     breaksExclusion: false,
-    lastsMs,
+    ...lasting(lastsMs),
     inject: async () => server.hang(),
     hasHit: async () => (await firstAnswer(server, greeting)) === "silent",
     heal: async () => {
