@@ -26,6 +26,23 @@ const emptied = (add: Add): void => {
   add("final-message", { message: "m-c", state: "dead-letter" });
 };
 
+/** Ten times as long as the lease. */
+function keptWaiting(add: Add): void {
+  add("frame", { mark: "began", ttlMs: 10 });
+  add("sent", { message: "m-c", mode: "pool", claimant: "c", isPoison: false });
+  add("token", { n: 1, resource: "voucher:3", claimant: "c", token: 1, status: "held", at: 60 });
+  add("delivered", { delivery: "m-c/2", message: "m-c", at: 160 });
+  add("outcome", { delivery: "m-c/2", claimant: "c", status: "contended", at: 161 });
+}
+
+function keptFromKey(add: Add): void {
+  add("frame", { mark: "began", ttlMs: 10, intervalMs: 20 });
+  add("sent", { message: "m-q", mode: "resource", claimant: "q", isPoison: false });
+  add("token", { n: 1, resource: "order:q", claimant: "q", token: 1, status: "held", at: 160 });
+  add("delivered", { delivery: "m-q/2", message: "m-q", at: 191 });
+  add("outcome", { delivery: "m-q/2", claimant: "q", status: "contended", at: 192 });
+}
+
 export const badHistories: readonly BadHistory[] = [
   ["I1", "an owner is overwritten", added((add) => add("owner", { n: 99, resource: "voucher:1", was: "a", became: "b" }))],
   [
@@ -106,6 +123,57 @@ export const badHistories: readonly BadHistory[] = [
     added((add) => add("token", { n: 99, resource: "order:k", claimant: "k", token: 0, status: "free", at: 2 })),
   ],
   [
+    "I2",
+    "a new token is no new attempt",
+    added((add) => {
+      add("token", { n: 97, resource: "voucher:3", claimant: "c", token: 1, status: "held", attempt: 1 });
+      add("token", { n: 98, resource: "voucher:3", claimant: "c", token: 2, status: "held", attempt: 1 });
+    }),
+  ],
+  [
+    "I2",
+    "a handler is told of the first attempt at its second",
+    added((add) => {
+      add("token", { n: 97, resource: "voucher:3", claimant: "c", token: 1, status: "held" });
+      add("token", { n: 98, resource: "voucher:3", claimant: "c", token: 2, status: "held" });
+      add("started", { delivery: "m-c/2", claimant: "c", resource: "voucher:3", token: 2, attempt: 1, resumed: false });
+    }),
+  ],
+  ["I2", "a second attempt does not know that it resumes", altered("started", { delivery: "m-k2/1" }, { attempt: 2 })],
+  ["I2", "a first attempt is told that it resumes", altered("started", { delivery: "m-k2/1" }, { resumed: true })],
+  [
+    "I3",
+    "two deliveries of one claimant work under one token",
+    added((add) => {
+      delivered(add, "m-a");
+      add("started", { delivery: "m-a/9", claimant: "a", resource: "voucher:1", token: 1, attempt: 1, resumed: false });
+    }),
+  ],
+  [
+    "I3",
+    "a live claim goes to another acquisition under the same token",
+    all(
+      altered("token", { resource: "voucher:1", status: "held" }, { holder: "h1" }),
+      added((add) => add("token", { n: 12, resource: "voucher:1", claimant: "a", token: 1, status: "held", holder: "h2" })),
+    ),
+  ],
+  [
+    "I3",
+    "a key goes to another acquisition under the same token",
+    all(
+      altered("token", { resource: "order:k", token: 2, status: "held" }, { holder: "h1" }),
+      added((add) => add("token", { n: 22, resource: "order:k", claimant: "k", token: 2, status: "held", holder: "h2" })),
+    ),
+  ],
+  [
+    "I4",
+    "a row's completion was confirmed, and the row was given back",
+    all(
+      without("wrote", { resource: "voucher:1", completes: true }),
+      altered("token", { resource: "voucher:1", status: "completed" }, { status: "released" }),
+    ),
+  ],
+  [
     "I4",
     "a write commits under an old token after a newer one wrote",
     added((add) => add("wrote", { n: 99, resource: "order:k", claimant: "k", token: 1, completes: false })),
@@ -142,6 +210,28 @@ export const badHistories: readonly BadHistory[] = [
       add("sent", { message: "m-k3", mode: "resource", claimant: "k", isPoison: false });
       add("final-message", { message: "m-k3", state: "completed" });
     }),
+  ],
+  [
+    "I5",
+    "a grant went to another claimant than the one that worked",
+    altered("started", { delivery: "m-a/1" }, { claimant: "b" }),
+  ],
+  [
+    "I6",
+    "a message that may not be given up is a dead letter, and was refused nothing",
+    added((add) => {
+      add("sent", { message: "m-z", mode: "pool", claimant: "z", isPoison: false });
+      add("final-message", { message: "m-z", state: "dead-letter" });
+    }),
+  ],
+  [
+    "I6",
+    "a message that was refused is told to the broker as done",
+    all(
+      added(emptied),
+      altered("settle", { message: "m-c" }, { disposition: "complete" }),
+      altered("final-message", { message: "m-c" }, { state: "gone" }),
+    ),
   ],
   ["I6", "a message has two ends", added((add) => add("final-message", { message: "m-a", state: "dead-letter" }))],
   ["I6", "a message that can never succeed was completed", altered("sent", { message: "m-a" }, { isPoison: true })],
@@ -197,6 +287,16 @@ export const badHistories: readonly BadHistory[] = [
     added((add) =>
       add("effect", { n: 9, key: "other", via: "outbox", claimant: "a", resource: "voucher:1", token: 1, completes: true }),
     ),
+  ],
+  [
+    "I8",
+    "nothing ever comes out of the outbox, and completions published",
+    all(without("effect", { via: "outbox" }), altered("write", { completes: true, token: 1 }, { publishes: true })),
+  ],
+  [
+    "I8",
+    "a completion of a key published, and nothing came",
+    altered("write", { delivery: "m-k2/1", completes: true }, { publishes: true }),
   ],
   [
     "I8",
@@ -274,5 +374,7 @@ export const badHistories: readonly BadHistory[] = [
   ["I12", "a rejection nobody handled", added((add) => add("escaped", { kind: "rejection", detail: "boom" }))],
   ["I12", "a lock that was left", added((add) => add("escaped", { kind: "left-lock", detail: "k" }))],
   ["I13", "it took too long after the faults", altered("frame", { mark: "ended" }, { at: 1_201 })],
+  ["I13", "a claimant is kept waiting by a lease that is over", added(keptWaiting)],
+  ["I13", "a key is kept from everybody after its lease", added(keptFromKey)],
   ["I13", "a message waits when all should be done", altered("final-message", { message: "m-k2" }, { state: "waiting" })],
 ];

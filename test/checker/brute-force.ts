@@ -1,4 +1,4 @@
-import type { HistoryEvent, InvariantName, OwnerChanged, TokenChanged, Wrote } from "./history.ts";
+import type { HistoryEvent, InvariantName, OwnerChanged, Started, TokenChanged, Wrote } from "./history.ts";
 
 /**
  * I1 to I4 as they are defined, over all pairs of events: slow, and written apart from the scans, to compare them with.
@@ -12,7 +12,7 @@ export function brokenByDefinition(history: readonly HistoryEvent[]): Set<Invari
   const broken = new Set<InvariantName>();
   if (hasTwoOwners(owners) || hasTwoClaims(changes)) broken.add("I1");
   if (hasTwoRows(changes) || isServedAgain(changes)) broken.add("I2");
-  if (hasOldGrant(changes)) broken.add("I3");
+  if (hasOldGrant(changes) || isStartedTwice(history.filter((event) => event.what === "started"))) broken.add("I3");
   if (hasOldWrite(changes, wrote)) broken.add("I4");
   return broken;
 }
@@ -70,12 +70,23 @@ function isServedAgain(changes: readonly TokenChanged[]): boolean {
   });
 }
 
-/** Some token is below an earlier one, or granted when it had been there before. */
+/** Some two deliveries, not both of a shared resource, were started under one token of it. */
+function isStartedTwice(starts: readonly Started[]): boolean {
+  return starts.some((one) =>
+    starts.some((other) => {
+      const isSame = one.resource === other.resource && one.token === other.token && one.delivery !== other.delivery;
+      return isSame && (one.mode !== "shared" || other.mode !== "shared");
+    }),
+  );
+}
+
+/** Some token is below an earlier one, or granted when it had been there before: to a claimant, or to another acquisition of it. */
 function hasOldGrant(changes: readonly TokenChanged[]): boolean {
   return changes.some((second, at) => {
     const before = changes.slice(0, at).filter(({ resource }) => resource === second.resource);
     const last = before.at(-1);
-    const isRenewal = last?.status === "held" && last.claimant === second.claimant;
+    const isOther = last?.holder !== undefined && second.holder !== undefined && last.holder !== second.holder;
+    const isRenewal = last?.status === "held" && last.claimant === second.claimant && !isOther;
     const isGrant = second.status === "held" && !isRenewal;
     return before.some(({ token }) => token > second.token || (isGrant && token === second.token));
   });

@@ -34,21 +34,7 @@ export const goodHistories: readonly (readonly [what: string, change: Change])[]
   ],
   [
     "a row is released and granted again, and its first process tells late that it started",
-    all(
-      releases("a", "voucher:1"),
-      added(grantsAgain),
-      added((add) => {
-        add("started", {
-          delivery: "m-a/3",
-          claimant: "a",
-          resource: "voucher:1",
-          token: 1,
-          attempt: 1,
-          resumed: false,
-          at: 190,
-        });
-      }),
-    ),
+    all(releases("a", "voucher:1"), added(grantsAgain), altered("started", { delivery: "m-a/1" }, { at: 190 })),
   ],
   [
     "what witnesses saw comes in another order than it was committed",
@@ -141,6 +127,70 @@ export const goodHistories: readonly (readonly [what: string, change: Change])[]
         add("lock", { node: "redis-1", key: "k", n: 4, owner: "o2", did: "acquired", was: null, at: 150 });
       }),
     ),
+  ],
+  [
+    "several work on a shared key under one token",
+    all(
+      altered("started", { delivery: "m-k2/1" }, { mode: "shared" }),
+      added((add) => {
+        add("delivered", { delivery: "m-k2/9", message: "m-k2" });
+        add("started", {
+          ...{ delivery: "m-k2/9", claimant: "k", resource: "order:k", token: 2, attempt: 1, resumed: false },
+          mode: "shared",
+        });
+      }),
+    ),
+  ],
+  [
+    "a claim is renewed, and told so with its holder",
+    all(
+      altered("token", { resource: "voucher:1", status: "held" }, { holder: "h1" }),
+      added((add) => add("token", { n: 12, resource: "voucher:1", claimant: "a", token: 1, status: "held", holder: "h1" })),
+    ),
+  ],
+  [
+    "a second attempt resumes",
+    all(
+      altered("token", { resource: "voucher:1" }, { token: 2, attempt: 2 }),
+      altered("started", { delivery: "m-a/1" }, { token: 2, attempt: 2, resumed: true }),
+      altered("wrote", { resource: "voucher:1" }, { token: 2 }),
+      altered("write", { resource: "voucher:1" }, { token: 2 }),
+      altered("leased", { resource: "voucher:1" }, { token: 2 }),
+      altered("held", { resource: "voucher:1" }, { token: 2 }),
+      altered("effect", { resource: "voucher:1" }, { token: 2 }),
+      altered("final-claim", { resource: "voucher:1" }, { token: 2 }),
+      added((add) => add("token", { n: 10, resource: "voucher:1", claimant: "a", token: 1, status: "held", attempt: 1 })),
+    ),
+  ],
+  [
+    "a message that may die is a dead letter",
+    added((add) => {
+      add("sent", { message: "m-z", mode: "pool", claimant: "z", isPoison: false, mayDie: true });
+      add("final-message", { message: "m-z", state: "dead-letter" });
+    }),
+  ],
+  [
+    "a message that was refused is done, where the run says so",
+    all(
+      altered("frame", { mark: "began" }, { mayDropRefused: true, rows: 3 }),
+      added((add) => add("owner", { n: 1, resource: "voucher:3", was: null, became: "d", at: 145 })),
+      altered("final-row", { resource: "voucher:3" }, { owner: "d" }),
+      added((add) => add("final-claim", { claimant: "d", resource: "voucher:3", token: 1, status: "held" })),
+      added(emptied),
+      added((add) => add("settle", { phase: "invoke", delivery: "m-c/9", message: "m-c", disposition: "complete", at: 161 })),
+      altered("final-message", { message: "m-c" }, { state: "gone" }),
+    ),
+  ],
+  [
+    "contended, just after a lease was over and a new one begun",
+    added((add) => {
+      add("frame", { mark: "began", ttlMs: 10 });
+      add("sent", { message: "m-a9", mode: "pool", claimant: "a9", isPoison: true });
+      add("token", { n: 1, resource: "order:z", claimant: "a9", token: 1, status: "held", at: 140 });
+      add("delivered", { delivery: "m-a9/2", message: "m-a9", at: 149 });
+      add("outcome", { delivery: "m-a9/2", claimant: "a9", status: "contended", at: 170 });
+      add("final-message", { message: "m-a9", state: "dead-letter" });
+    }),
   ],
   ["an old write, before the newer grant", altered("wrote", { resource: "order:k", token: 1 }, { n: 20 })],
   [

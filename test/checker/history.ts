@@ -231,8 +231,12 @@ export interface Frame extends Stamp {
   /** `began`: for L2, how long a lease lasts, and after what time at most the broker delivers again what a dead process had. */
   readonly ttlMs?: number;
   readonly redeliveryMs?: number;
+  /** `began`: how much time is kept at most between two works on one key of a named resource. @default 0 */
+  readonly intervalMs?: number;
   /** Completed claims may be claimed again: `onReplay` is "rerun". */
   readonly mayRerun?: boolean;
+  /** A refusal as empty or taken is told to the broker as done: its message may go without a completion. */
+  readonly mayDropRefused?: boolean;
   /** True: final dumps are complete, so that what they do not hold is not there. */
   readonly hasDump?: boolean;
 }
@@ -278,6 +282,8 @@ export interface Verdict {
   readonly operations: number;
   readonly faultsHit: number;
   readonly figures?: Figures;
+  /** Those of the invariants that had anything to judge: of the others the verdict says nothing. */
+  readonly judged?: readonly InvariantName[];
 }
 
 /** What was seen and is allowed. */

@@ -58,10 +58,12 @@ function isAfter(write: Wrote, change: TokenChanged, hasOneCounter: boolean): bo
   return hasOneCounter && change.n < write.n && !(write.at < change.at);
 }
 
-function scanAnswers({ resource }: ResourceLog, { token, calls, wrote, changes }: Grant, found: Violation[]): void {
+function scanAnswers({ resource, isPool }: ResourceLog, { token, calls, wrote, changes }: Grant, found: Violation[]): void {
   if (calls.length === 0) return;
   let plainLeft = 0;
-  let isCompleted = changes.some(({ status }) => status === "completed" || status === "free" || status === "released");
+  let isCompleted = changes.some(
+    ({ status }) => status === "completed" || (!isPool && status !== "held" && status !== "failed"),
+  );
   for (const { completes } of wrote) {
     if (completes) isCompleted = true;
     else plainLeft += 1;

@@ -17,8 +17,10 @@ export function noClaimLost(index: HistoryIndex): Violation[] {
 
 function scanGrants({ resource, grants }: ResourceLog, found: Violation[]): void {
   for (const { token, started, changes } of grants.values()) {
-    if (started.length === 0 || changes.length > 0) continue;
-    found.push(violation("I5", `${resource} was worked on under token ${token}, which was never committed`, started[0]));
+    const lost = started.find(({ claimant }) => !changes.some((change) => change.claimant === claimant));
+    if (lost === undefined) continue;
+    const sentence = `${resource} was worked on by ${lost.claimant} under token ${token}, which was never committed for it`;
+    found.push(violation("I5", sentence, lost, changes[0]));
   }
 }
 

@@ -5,7 +5,7 @@ import { violation } from "./violation.ts";
 
 /**
  * I6, its end: every message that was sent ends once, and for a reason: its claimant's claim is completed, it was refused (empty,
- * taken), or it is a visible failure. Nothing is left waiting.
+ * taken), or it is a visible failure of one that may fail (`mayDie`). Nothing is left waiting.
  * Allowed: a message that was sent twice and refused once before a row became free; a failure although the claim is completed (the
  * broker counts deliveries that died with their process); a dead letter whose settlement nobody confirmed, delivered again.
  */
@@ -45,7 +45,10 @@ function scanEnd(index: HistoryIndex, log: MessageLog, sent: Sent, end: FinalMes
     }
     return;
   }
-  if (isRefused(log) || state === "dead-letter" || state === "failed" || (state === "gone" && isFailed(log))) return;
+  const isAcked = state === "completed" || (state === "gone" && isToldDone(log));
+  if (isRefused(log) && (!isAcked || mayDropRefused(index))) return;
+  const isVisible = state === "dead-letter" || state === "failed" || (state === "gone" && isFailed(log));
+  if (isVisible && (sent.mayDie ?? sent.isPoison)) return;
   const sentence = `${log.message} is ${state}, and nothing was completed for ${sent.claimant}`;
   found.push(violation("I6", sentence, sent, lastDelivery(log)?.settles.at(-1)?.invoke, end));
 }
@@ -58,6 +61,17 @@ function isHopeless(index: HistoryIndex, { isPoison, mode, claimant }: Sent): bo
 
 function isRefused({ deliveries }: MessageLog): boolean {
   return deliveries.some(({ outcome }) => outcome?.status === "empty" || outcome?.status === "taken");
+}
+
+function mayDropRefused({ frames }: HistoryIndex): boolean {
+  return frames.some((frame) => frame.mayDropRefused === true);
+}
+
+/** The broker was told so, and did not say that it came too late. */
+function isToldDone({ deliveries }: MessageLog): boolean {
+  return deliveries.some(({ settles }) =>
+    settles.some(({ first, answer }) => first.disposition === "complete" && answer?.phase !== "fail"),
+  );
 }
 
 /** Told to the broker, so that it shows: as a dead letter, or as the failure of its last attempt. */

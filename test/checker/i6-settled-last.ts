@@ -10,9 +10,10 @@ import { violation } from "./violation.ts";
  */
 export function settledLast(index: HistoryIndex, clockErrorMs: number): Violation[] {
   const found: Violation[] = [];
+  const mayDropRefused = index.frames.some((frame) => frame.mayDropRefused === true);
   for (const log of index.deliveries.values()) {
     scanTwice(log, found);
-    if (log.outcome?.status === "empty" || log.outcome?.status === "taken") continue;
+    if (mayDropRefused && (log.outcome?.status === "empty" || log.outcome?.status === "taken")) continue;
     for (const { invoke } of log.settles) {
       if (invoke?.disposition !== "complete") continue;
       scanOwnWrite(log, invoke, found);

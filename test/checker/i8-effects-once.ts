@@ -1,4 +1,4 @@
-import type { Effect, Violation } from "./history.ts";
+import type { Effect, TokenChanged, Violation, Write } from "./history.ts";
 import type { Grant, HistoryIndex, ResourceLog } from "./history-index.ts";
 import { violation } from "./violation.ts";
 
@@ -82,8 +82,27 @@ interface Published {
 function scanMissing({ resource }: ResourceLog, grant: Grant, { effects, hasOutbox }: Published, found: Violation[]): void {
   if (effects.some(({ completes }) => completes !== false)) return;
   const wrote = grant.wrote.find(({ completes }) => completes);
-  const said = grant.calls.find(({ first }) => first.completes && first.publishes !== undefined)?.first.publishes;
-  const completed = wrote ?? (said === true ? grant.changes.find(({ status }) => status === "completed") : undefined);
+  const said = saysPublishes(grant);
+  const completed = wrote ?? (said === true ? completionOf(grant) : undefined);
   if (completed === undefined || !(said ?? hasOutbox)) return;
   found.push(violation("I8", `${resource} was completed under token ${grant.token}, and its effect never came`, completed));
+}
+
+/** Whether a completion publishes, of those that did not fail; undefined when none says. Several may share a key under one token. */
+function saysPublishes({ calls }: Grant): boolean | undefined {
+  let said: boolean | undefined;
+  for (const { first, answer } of calls) {
+    if (!first.completes || first.publishes === undefined || answer?.phase === "fail") continue;
+    if (first.publishes) return true;
+    said = false;
+  }
+  return said;
+}
+
+/** Of a grant that nobody watched the writes of: the ledger says so, or the caller was told. */
+function completionOf({ changes, calls }: Grant): TokenChanged | Write | undefined {
+  const change = changes.find(({ status }) => status === "completed");
+  return (
+    change ?? calls.find(({ first, answer }) => first.publishes === true && first.completes && answer?.phase === "ok")?.answer
+  );
 }

@@ -17,6 +17,7 @@ describe("the checker", () => {
       operations: 16,
       faultsHit: 1,
       figures: { unknownAnswers: 0, duplicateEffects: 0, lockOverlapMs: 0 },
+      judged: ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "I13"],
     });
   });
 
@@ -69,11 +70,47 @@ describe("a history that shows nothing bad is unknown", () => {
     ["without its end", without("frame", { mark: "ended" })],
     ["without the dumps at the end", altered("frame", { mark: "ended" }, { hasDump: false })],
     ["when no fault hit", without("fault", { phase: "hit" })],
+    ["without the moment from which on no fault was left", without("frame", { mark: "calm" })],
+    ["without the time within which all had to be done", altered("frame", { mark: "calm" }, { withinMs: Number.NaN })],
+    [
+      "when a witness that was promised saw nothing",
+      all(altered("frame", { mark: "began" }, { witnesses: ["owner"] }), without("owner", {})),
+    ],
+    ["when a process that served left no log", altered("frame", { mark: "ended" }, { processes: ["pod-1.1", "pod-2.1"] })],
+    [
+      "when nothing was completed",
+      all(
+        without("final-claim", {}),
+        without("final-message", {}),
+        without("final-row", {}),
+        (events) => events.filter(({ what, at }) => what === "frame" || what === "fault" || at <= 3),
+        altered("frame", { mark: "began" }, { rows: 0 }),
+        without("sent", {}),
+      ),
+    ],
   ])("%s", (_, change) => {
     const { verdict, reason } = judge(change(baseHistory()), ANY_SIZE);
 
     expect(verdict).toBe("unknown");
     expect(reason).toBeDefined();
+  });
+
+  it("and names what nobody saw, and who logged nothing", () => {
+    const blind = all(altered("frame", { mark: "began" }, { witnesses: ["fault", "leased"] }), without("leased", {}));
+    const silent = altered("frame", { mark: "ended" }, { processes: ["pod-1.1", "pod-2.1"] });
+
+    expect(judge(blind(baseHistory()), ANY_SIZE).reason).toBe("no leased was seen, and this run shows them");
+    expect(judge(silent(baseHistory()), ANY_SIZE).reason).toBe("nothing was logged by pod-2.1, which served");
+  });
+
+  it("and tells which invariants had nothing to judge", () => {
+    const history = all(without("lock", {}), without("held", {}))(baseHistory());
+
+    const { judged } = judge(history, ANY_SIZE);
+
+    expect(judged).not.toContain("I10");
+    expect(judged).not.toContain("I9");
+    expect(judged).toContain("I1");
   });
 
   it("when too little was tried", () => {

@@ -1,6 +1,7 @@
 import type { HistoryEvent, Verdict, Violation } from "./history.ts";
 import { type HistoryIndex, indexHistory } from "./history-index.ts";
 import { oneOwner } from "./i1-one-owner.ts";
+import { countedAttempts } from "./i2-counted-attempts.ts";
 import { doneIsDone } from "./i2-done-is-done.ts";
 import { oneRowPerClaimant } from "./i2-one-row-per-claimant.ts";
 import { orderedTokens } from "./i3-ordered-tokens.ts";
@@ -15,24 +16,14 @@ import { type LockFindings, ownLock } from "./i10-own-lock.ts";
 import { honestEmpty } from "./i11-honest-empty.ts";
 import { nothingEscapes } from "./i12-nothing-escapes.ts";
 import { doneInTime } from "./i13-done-in-time.ts";
-import {
-  DEFAULT_CLOCK_ERROR_MS,
-  DEFAULT_COMMIT_LAG_MS,
-  DEFAULT_MIN_FAULTS_HIT,
-  DEFAULT_MIN_OPERATIONS,
-  DEFAULT_MIN_UNKNOWN_ANSWERS,
-  type JudgeOptions,
-} from "./judge-options.ts";
-
-interface Tried {
-  readonly operations: number;
-  readonly faultsHit: number;
-  readonly unknownAnswers: number;
-}
+import { freedInTime } from "./i13-freed-in-time.ts";
+import { DEFAULT_CLOCK_ERROR_MS, DEFAULT_COMMIT_LAG_MS, type JudgeOptions } from "./judge-options.ts";
+import { judgedInvariants } from "./judged-invariants.ts";
+import { countTried, reasonForDoubt } from "./reason-for-doubt.ts";
 
 /**
  * Judges a history: each invariant is a scan of its index. Broken ones make it invalid, however little was tried; a history that
- * shows nothing bad is valid only if enough was tried, and if it was seen to its end.
+ * shows nothing bad is valid only if enough was tried, and if it was seen to its end by all its witnesses.
  * Shape: events in any order, those of one process in the order of its log.
  */
 export function judge(history: readonly HistoryEvent[], options: JudgeOptions = {}): Verdict {
@@ -40,7 +31,7 @@ export function judge(history: readonly HistoryEvent[], options: JudgeOptions = 
   const locks = ownLock(index);
   const violations = scan(index, locks, options);
   const tried = countTried(index);
-  const reason = violations.length > 0 ? undefined : reasonForDoubt(index, tried, options);
+  const reason = violations.length > 0 ? undefined : reasonForDoubt(history, index, tried, options);
   return {
     verdict: violations.length > 0 ? "invalid" : reason === undefined ? "valid" : "unknown",
     ...(reason === undefined ? {} : { reason }),
@@ -52,6 +43,7 @@ export function judge(history: readonly HistoryEvent[], options: JudgeOptions = 
       duplicateEffects: countDuplicateEffects(index),
       lockOverlapMs: locks.overlapMs,
     },
+    judged: judgedInvariants(index),
   };
 }
 
@@ -61,6 +53,7 @@ function scan(index: HistoryIndex, locks: LockFindings, options: JudgeOptions): 
     ...oneOwner(index),
     ...oneRowPerClaimant(index),
     ...doneIsDone(index),
+    ...countedAttempts(index),
     ...orderedTokens(index),
     ...fencedWrites(index),
     ...noClaimLost(index),
@@ -73,33 +66,6 @@ function scan(index: HistoryIndex, locks: LockFindings, options: JudgeOptions): 
     ...honestEmpty(index, commitLagMs),
     ...nothingEscapes(index),
     ...doneInTime(index),
+    ...freedInTime(index, options),
   ];
-}
-
-function countTried(index: HistoryIndex): Tried {
-  let operations = index.writes.size;
-  let unknownAnswers = 0;
-  for (const { answer } of index.writes.values()) if (isUnknown(answer?.phase)) unknownAnswers += 1;
-  for (const { delivered, settles } of index.deliveries.values()) {
-    operations += delivered.length + settles.length;
-    for (const { answer } of settles) if (isUnknown(answer?.phase)) unknownAnswers += 1;
-  }
-  const hit = new Set(index.faults.filter(({ phase }) => phase === "hit").map(({ id }) => id));
-  return { operations, faultsHit: hit.size, unknownAnswers };
-}
-
-/** A call that was never answered, for its process died, is as unknown as one that was told so. */
-function isUnknown(phase: string | undefined): boolean {
-  return phase === undefined || phase === "info";
-}
-
-function reasonForDoubt(index: HistoryIndex, tried: Tried, options: JudgeOptions): string | undefined {
-  const { minOperations = DEFAULT_MIN_OPERATIONS, minFaultsHit = DEFAULT_MIN_FAULTS_HIT } = options;
-  const { minUnknownAnswers = minFaultsHit === 0 ? 0 : DEFAULT_MIN_UNKNOWN_ANSWERS } = options;
-  if (!index.frames.some(({ mark }) => mark === "ended")) return "the run was not seen to its end";
-  if (!index.hasDump) return "nothing shows what was left at the end";
-  if (tried.operations < minOperations) return `${tried.operations} operations are too few: ${minOperations} are asked for`;
-  if (tried.faultsHit < minFaultsHit) return `${tried.faultsHit} faults hit: ${minFaultsHit} are asked for`;
-  if (tried.unknownAnswers < minUnknownAnswers) return "no call was left without an answer";
-  return undefined;
 }

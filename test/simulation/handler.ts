@@ -42,7 +42,7 @@ const NOT_COMMITTED: readonly ExclaimErrorCode[] = ["LEASE_LOST", "HOLD_EXCEEDED
 
 /** What handlers of the simulation do, as the plan of their message says; each step is logged before and after. */
 export async function handle(ports: HandlerPorts, delivery: Delivery, claim: Claim<unknown>): Promise<string> {
-  const { process, chronicle } = ports;
+  const { process, chronicle, isShared } = ports;
   const run = new HandlerRun(ports, delivery, claim);
   const { message } = delivery;
   const { work, isPoison } = message.plan;
@@ -50,7 +50,8 @@ export async function handle(ports: HandlerPorts, delivery: Delivery, claim: Cla
   message.runs += 1;
   const { runs } = message;
   const isSlow = runs <= work.slowRuns;
-  chronicle.add({ ...run.stamp(), what: "started", ...run.about, claimant: run.claimant, attempt, resumed });
+  const mode = isShared && message.plan.mode === "resource" ? { mode: "shared" as const } : {};
+  chronicle.add({ ...run.stamp(), what: "started", ...run.about, claimant: run.claimant, attempt, resumed, ...mode });
 
   if (work.asserts) run.assertHeld();
   if (work.hasEffect) await run.sendEffect();
@@ -108,7 +109,9 @@ class HandlerRun {
   assertHeld(): void {
     const askedAt = this.#ports.process.nowMs();
     this.#claim.assertHeld();
-    this.#ports.chronicle.add({ ...this.stamp(), what: "held", askedAt, ...this.about });
+    const { delivery, resource, token } = this.about;
+    const by = this.#ports.process.name;
+    this.#ports.chronicle.add({ at: this.#ports.process.nowMs(), by, what: "held", askedAt, delivery, resource, token });
   }
 
   async sendEffect(): Promise<void> {
@@ -180,19 +183,28 @@ class HandlerRun {
     const op = this.#begin(kind);
     try {
       const value = await act();
-      this.#ports.chronicle.add({ ...this.stamp(), what: "write", phase: "ok", op, ...this.about, ...kind });
+      this.#tell("ok", op, kind);
       return value;
     } catch (error) {
       const phase = phaseOf(error, isStatement);
-      this.#ports.chronicle.add({ ...this.stamp(), what: "write", phase, op, ...this.about, ...kind });
+      this.#tell(phase, op, kind);
       throw error;
     }
+  }
+
+  /** Field by field: there are many of these, and one shape of them is quick to make and to read. */
+  #tell(phase: Write["phase"], op: string, { completes, publishes = false }: WriteKind): void {
+    const { process, chronicle } = this.#ports;
+    const { delivery, resource, token } = this.about;
+    const at = process.nowMs();
+    const write = { at, by: process.name, what: "write", phase, op, delivery, resource, token, completes } as const;
+    chronicle.add(completes ? { ...write, publishes } : write);
   }
 
   #begin(kind: WriteKind): string {
     this.#ops += 1;
     const op = `${this.#delivery.id}/${this.#ops}`;
-    this.#ports.chronicle.add({ ...this.stamp(), what: "write", phase: "invoke", op, ...this.about, ...kind });
+    this.#tell("invoke", op, kind);
     return op;
   }
 }

@@ -38,7 +38,8 @@ function noteLease(event: Leased, states: Map<string, ResourceState>, revoked: M
 function scanGrant(event: TokenChanged, states: Map<string, ResourceState>, found: Violation[]): void {
   const { resource, status, at, token } = event;
   const { change, lease } = states.get(resource) ?? {};
-  const isTakeover = status === "held" && change?.status === "held" && token > change.token;
+  const isOther = change !== undefined && (token > change.token || event.holder !== change.holder);
+  const isTakeover = status === "held" && change?.status === "held" && isOther;
   if (isTakeover && lease !== undefined && lease.sentAt + lease.ttlMs > at) {
     const leftMs = lease.sentAt + lease.ttlMs - at;
     const sentence = `${resource} was granted under token ${token}, ${leftMs} ms before the lease under token ${change.token} was over`;

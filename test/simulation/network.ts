@@ -143,10 +143,13 @@ export class Network {
         course.answerMs += fault.forMs;
         break;
     }
+    // What comes of it may come after the process is gone.
+    from.unanswered += 1;
     this.#nemesis.hit(fault, `${from.name} to ${to}`);
   }
 
   #unreachable(from: SimProcess, to: Service): ExclaimError {
+    from.unanswered += 1;
     this.#chronicle.note(this.#scheduler.nowMs, from.name, () => `hears that the connection to the ${to} broke`);
     switch (to) {
       case "database":

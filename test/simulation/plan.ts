@@ -75,6 +75,8 @@ export type FaultPlan = CallFault | CommitFault | ProcessFault | WorldFault | De
 export const CALL_FAULTS = ["lost-request", "lost-answer", "late-request", "slow-answer"] as const;
 export const PROCESS_FAULTS = ["crash", "pause", "stall", "close"] as const;
 export const WORLD_FAULTS = ["locks-forgotten", "lock-clock-jump", "database-away", "lock-away", "broker-away"] as const;
+/** Where there is no lock server. */
+const UNLOCKED_WORLD_FAULTS = ["database-away", "broker-away"] as const;
 export const DELIVERY_FAULTS = ["duplicate-delivery", "reordered-delivery"] as const;
 
 /** All that a run is made of. The same plan gives the same history. */
@@ -129,6 +131,7 @@ export function planOf(seed: number): Plan {
   const messages = messagesOf(random, { count, ttlMs, hasScopes, sentWithinMs: random.pick([0, latencyMs * 5, ttlMs]) });
   const claimants = new Set(messages.flatMap((message) => (message.mode === "pool" ? [message.claimant] : []))).size;
   const highestPick = Math.max(0, ...messages.map(({ pick }) => Number(pick ?? 0)));
+  const lockBy = random.pick(["none", "claimant", "claimant", "row", "both"] as const);
   const rowCount = Math.max(1, highestPick, random.pick([claimants, claimants, Math.ceil(claimants / 2), claimants + 2]));
   return {
     seed,
@@ -144,7 +147,7 @@ export function planOf(seed: number): Plan {
       attempts: random.pick([1, 2, 3, 3]),
     },
     rows: rowsOf(random, hasScopes, rowCount),
-    lockBy: random.pick(["none", "claimant", "claimant", "row", "both"]),
+    lockBy,
     onFailure: random.pick(["keep", "keep", "release"]),
     onGiveUp: random.pick(["keep", "release"]),
     onReplay: random.pick(["return-result", "return-result", "return-result", "rerun"]),
@@ -159,7 +162,7 @@ export function planOf(seed: number): Plan {
       from: random.pick(["start", "end"]),
     },
     messages,
-    faults: faultsOf(random, { processes, count, ttlMs }),
+    faults: faultsOf(random, { processes, count, ttlMs, hasLocks: lockBy !== "none" }),
     calmAtMs,
   };
 }
@@ -233,7 +236,14 @@ const EVENTS_PER_MESSAGE = 12;
 const CALLS_PER_MESSAGE = 6;
 const DELIVERIES_PER_MESSAGE = 2;
 
-function faultsOf(random: SeededRandom, of: { processes: number; count: number; ttlMs: number }): FaultPlan[] {
+interface FaultLoad {
+  readonly processes: number;
+  readonly count: number;
+  readonly ttlMs: number;
+  readonly hasLocks: boolean;
+}
+
+function faultsOf(random: SeededRandom, of: FaultLoad): FaultPlan[] {
   const share = of.count / of.processes;
   return Array.from({ length: random.pick([0, 1, 1, 2, 2, 3, 4, 6]) }, (): FaultPlan => {
     const forMs = Math.round(of.ttlMs * random.pick([0.05, 0.4, 1.2, 2.5]) * (0.5 + random.fraction()));
@@ -247,7 +257,11 @@ function faultsOf(random: SeededRandom, of: { processes: number; count: number; 
       return { kind: random.pick(PROCESS_FAULTS), process, event: 1 + early(random, 3 + share * EVENTS_PER_MESSAGE), forMs };
     }
     if (luck < 0.9) {
-      return { kind: random.pick(WORLD_FAULTS), event: 1 + early(random, of.count * EVENTS_PER_MESSAGE), forMs };
+      return {
+        kind: of.hasLocks ? random.pick(WORLD_FAULTS) : random.pick(UNLOCKED_WORLD_FAULTS),
+        event: 1 + early(random, of.count * EVENTS_PER_MESSAGE),
+        forMs,
+      };
     }
     return { kind: random.pick(DELIVERY_FAULTS), delivery: early(random, of.count * DELIVERIES_PER_MESSAGE) };
   });

@@ -31,7 +31,7 @@ export interface PodPorts {
 const QUEUE = "sign-ups";
 
 /** Few: a message that is put off again and again shows nothing new. */
-const MAX_DEFERRALS = 5;
+export const MAX_DEFERRALS = 5;
 
 /** One process of the simulated service: the engine over simulated ports, and a consumer that does what the adapters do. */
 export class Pod {
@@ -48,6 +48,9 @@ export class Pod {
     this.#ports = ports;
     const { plan, process, network, lockServer, broker } = ports;
     const events = new EventSource();
+    events.on("claim:lost", () => {
+      process.lostClaims += 1;
+    });
     if (ports.chronicle.story !== undefined) this.#narrate(events);
     this.engine = createEngine({
       clock: process.clock,

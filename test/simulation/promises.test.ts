@@ -3,7 +3,8 @@ import type { FaultPlan } from "./plan.ts";
 import { CALL_FAULTS, DELIVERY_FAULTS, PROCESS_FAULTS, WORLD_FAULTS } from "./plan.ts";
 import { type JudgedRun, judgeSeed } from "./run-seed.ts";
 
-const SEEDS = 2_000;
+/** A few, whose histories are looked at too: the program runs more of them in less time than vitest does. */
+const SEEDS = 400;
 const TIME_LIMIT_MS = 120_000;
 
 /** Where in a run a fault came about: at which call, event or delivery. */
@@ -39,13 +40,13 @@ test(
     expect(broken).toEqual([]);
     expect([...outcomes].sort()).toEqual(["completed", "contended", "empty", "failed", "lost", "replayed", "taken"]);
     for (const kind of [...CALL_FAULTS, ...PROCESS_FAULTS]) {
-      expect(places.get(kind)?.length, kind).toBeGreaterThan(150);
-      expect(new Set(places.get(kind)).size, kind).toBeGreaterThan(10);
+      expect(places.get(kind)?.length, kind).toBeGreaterThan(30);
+      expect(new Set(places.get(kind)).size, kind).toBeGreaterThan(5);
     }
-    expect(places.get("unknown-commit")?.length).toBeGreaterThan(20);
+    expect(places.get("unknown-commit")?.length).toBeGreaterThan(5);
     for (const kind of [...WORLD_FAULTS, ...DELIVERY_FAULTS]) {
-      expect(places.get(kind)?.length, kind).toBeGreaterThan(20);
-      expect(new Set(places.get(kind)).size, kind).toBeGreaterThan(3);
+      expect(places.get(kind)?.length, kind).toBeGreaterThan(5);
+      expect(new Set(places.get(kind)).size, kind).toBeGreaterThan(2);
     }
   },
   TIME_LIMIT_MS,

@@ -1,7 +1,10 @@
 import type { Verdict, Violation } from "../checker/history.ts";
 import { judge } from "../checker/judge.ts";
+import { SIMULATED_RUN } from "../checker/judge-options.ts";
+import { earnedEnds } from "./earned-ends.ts";
 import { keptLeases } from "./kept-leases.ts";
 import { type Plan, planOf } from "./plan.ts";
+import { MAX_DEFERRALS } from "./pod.ts";
 import { withoutRealTime } from "./real-time-trap.ts";
 import { type Planted, type Run, runPlan } from "./world.ts";
 
@@ -10,9 +13,6 @@ export interface JudgedRun {
   readonly run: Run;
   readonly verdict: Verdict;
 }
-
-/** One world is small: that nothing bad was seen in it says little alone, and much over many of them. */
-const ANY_SIZE = { minOperations: 0, minFaultsHit: 0 };
 
 /** Runs a plan and judges its history, together with the rejections that nobody took care of. `planted`: a bug, to see it found. */
 export async function judgePlan(plan: Plan, planted?: Planted): Promise<JudgedRun> {
@@ -34,7 +34,10 @@ export async function judgePlan(plan: Plan, planted?: Planted): Promise<JudgedRu
       detail: String(error),
     }));
     const history = escaped.length === 0 ? run.history : [...run.history, ...escaped];
-    return { run, verdict: alsoBy(judge(history, ANY_SIZE), keptLeases(history)) };
+    return {
+      run,
+      verdict: alsoBy(judge(history, SIMULATED_RUN), [...keptLeases(history), ...earnedEnds(history, MAX_DEFERRALS)]),
+    };
   } finally {
     Error.stackTraceLimit = stackTraceLimit;
     process.off("unhandledRejection", note);

@@ -3,6 +3,7 @@ import type { Disposition } from "../../src/settle/policy.ts";
 import type { Chronicle } from "./chronicle.ts";
 import type { Nemesis } from "./nemesis.ts";
 import type { MessagePlan, Plan } from "./plan.ts";
+import { isPatient, type LeftOver } from "./rest-time.ts";
 import type { Scheduler } from "./scheduler.ts";
 import type { SeededRandom } from "./seeded-random.ts";
 import type { SimProcess } from "./sim-process.ts";
@@ -51,6 +52,9 @@ export interface BrokerPorts {
 }
 
 const RETRY_AFTER_FAILURE_MS = 50;
+
+/** So often the time for a message that comes back doubles. */
+const MAX_DOUBLINGS = 8;
 
 /** A message that is out of its order comes so much later, in usual latencies. */
 const HELD_BACK_LATENCIES = 10;
@@ -120,6 +124,17 @@ export class SimBroker {
     return "settled";
   }
 
+  /** What the faults of the past leave to wait for. */
+  leftOver(): LeftOver {
+    let deferrals = 0;
+    let brokerMs = 0;
+    for (const message of this.messages) {
+      deferrals = Math.max(deferrals, message.deferrals);
+      if (message.active !== undefined) brokerMs = Math.max(brokerMs, this.#keepMs(message.active));
+    }
+    return { deferrals, brokerMs };
+  }
+
   dump(): void {
     const at = this.#ports.scheduler.nowMs;
     for (const { plan, state } of this.messages) {
@@ -139,7 +154,8 @@ export class SimBroker {
     const claimant = plan.mode === "pool" ? claimantOf(plan) : plan.claimant;
     const { id: message, mode, isPoison, scope } = plan;
     const of = mode === "pool" ? { pool: poolName(scope) } : {};
-    chronicle.add({ at: scheduler.nowMs, by: "importer", what: "sent", message, mode, claimant, isPoison, ...of });
+    const mayDie = mayBeGivenUp(this.#ports.plan, plan);
+    chronicle.add({ at: scheduler.nowMs, by: "importer", what: "sent", message, mode, claimant, isPoison, mayDie, ...of });
     const sent: BrokerMessage = { plan, state: "waiting", attemptsMade: 0, deferrals: 0, runs: 0, active: undefined };
     this.messages.push(sent);
     this.#wait(sent, 0);
@@ -205,11 +221,14 @@ export class SimBroker {
     this.#watch(delivery);
   }
 
+  #keepMs({ deferrals }: Delivery): number {
+    return this.#ports.plan.broker.timeoutMs * 2 ** Math.min(deferrals, MAX_DOUBLINGS);
+  }
+
   /** A process that runs keeps its messages, where the broker lets it. Where not, each time is longer, or some would never be done. */
   #watch(delivery: Delivery): void {
     const { plan, scheduler } = this.#ports;
-    const forMs = plan.broker.timeoutMs * 2 ** Math.min(delivery.deferrals, 8);
-    scheduler.at(scheduler.nowMs + forMs, () => {
+    scheduler.at(scheduler.nowMs + this.#keepMs(delivery), () => {
       const { message, to, isOver } = delivery;
       if (message.active !== delivery) return;
       if (plan.broker.renews && !isOver && to.isAlive && to.busyUntilMs <= scheduler.nowMs) this.#watch(delivery);
@@ -234,6 +253,16 @@ export class SimBroker {
       to,
     );
   }
+}
+
+/** Its handler fails, or may; else it must end well, or be refused. */
+function mayBeGivenUp(plan: Plan, message: MessagePlan): boolean {
+  const { faults, maxHoldMs } = plan;
+  const { isPoison, work, claimant } = message;
+  if (isPoison || work.throws > 0 || work.ending === "release") return true;
+  // Those that want the same may be in each other's way too often.
+  if (plan.messages.some((other) => other !== message && other.claimant === claimant)) return true;
+  return faults.length > 0 || maxHoldMs !== null || !isPatient(plan);
 }
 
 /** As histories name it. */

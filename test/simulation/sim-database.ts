@@ -75,9 +75,9 @@ export class SimDatabase {
   /** A claimant whose row a transaction holds is passed over, as SKIP LOCKED does. */
   async claim(batch: ClaimBatch): Promise<readonly ClaimAnswer[]> {
     const isLocked = batch.requests.map(({ claimant, scope }) => this.#isHeld(claimKey(claimant, scopeText(scope))));
-    if (!isLocked.includes(true)) return this.#seen(this.ledger.claim(batch));
+    if (!isLocked.includes(true)) return this.#claimed(batch);
     const requests = batch.requests.filter((_, index) => !isLocked[index]);
-    const answers = [...(await this.#seen(this.ledger.claim({ ...batch, requests })))];
+    const answers = [...(await this.#claimed({ ...batch, requests }))];
     return isLocked.map((locked) => {
       const answer = locked ? undefined : answers.shift();
       return answer ?? { status: "contended", retryAfterMs: LOCKED_WAIT_MS };
@@ -92,7 +92,7 @@ export class SimDatabase {
       const key = claimKey(request.claimant, scopeText(request.scope));
       const isNew = request.pick === null && !known.has(key);
       known.add(key);
-      const [answer] = isNew ? await this.#seen(this.ledger.claim({ ...batch, requests: [request] })) : [];
+      const [answer] = isNew ? await this.#claimed({ ...batch, requests: [request] }) : [];
       answers.push(answer?.status === "claimed" ? answer : undefined);
     }
     return answers;
@@ -114,8 +114,22 @@ export class SimDatabase {
     return answers;
   }
 
+  async #claimed(batch: ClaimBatch): Promise<readonly ClaimAnswer[]> {
+    const answers = await this.ledger.claim(batch);
+    answers.forEach((answer, index) => {
+      if (answer.status === "claimed") this.witness.granted(answer.claim, batch.requests[index]?.holder ?? "");
+    });
+    if (answers.some(isChange)) this.witness.lookAtClaims();
+    return answers;
+  }
+
+  /** Claims that live on: each renewal shows. */
+  async renew(claims: readonly ClaimRef[], ttlMs: number): Promise<readonly EndAnswer[]> {
+    return this.#seen(this.ledger.renew(claims, ttlMs));
+  }
+
   /** Nothing else happens between a call's effect and its answer, so that the witness may look when it knows whether there was one. */
-  async #seen<T extends ClaimAnswer | EndAnswer>(changed: Promise<readonly T[]>): Promise<readonly T[]> {
+  async #seen(changed: Promise<readonly EndAnswer[]>): Promise<readonly EndAnswer[]> {
     const answers = await changed;
     if (answers.some(isChange)) this.witness.lookAtClaims();
     return answers;
@@ -158,8 +172,8 @@ export class SimDatabase {
     for (let count = 0; count < transaction.writes; count += 1) {
       this.witness.wrote(effect.resource, effect.claimant, token, completion !== undefined);
     }
-    this.witness.lookAtClaims();
-    this.witness.lookAtLeases();
+    if ("claim" in subject) this.witness.lookAtClaims();
+    else this.witness.lookAtLeases();
   }
 
   abort(transaction: ServerTransaction): void {

@@ -93,7 +93,7 @@ export function ledgerOf(process: SimProcess, ports: LedgerPorts): DatabasePorts
         const sentAt = process.nowMs();
         const answers = await ask(
           () => `renews the claim of ${names(claims)}`,
-          () => ledger.renew(claims, ttlMs),
+          () => database.renew(claims, ttlMs),
         );
         answers.forEach((answer, index) => {
           const claim = claims[index];
@@ -125,7 +125,7 @@ export function ledgerOf(process: SimProcess, ports: LedgerPorts): DatabasePorts
         const sentAt = process.nowMs();
         const answers = await ask(
           () => `renews the lease of ${leases.map(({ key }) => key).join(", ")}`,
-          () => resources.renew(leases, ttlMs),
+          () => seenLeases(resources.renew(leases, ttlMs)),
         );
         answers.forEach((answer, index) => {
           const lease = leases[index];

@@ -36,6 +36,13 @@ export class SimLockServer {
     this.#aheadMs += byMs;
   }
 
+  /** Keys that a process, whose owners' names begin with its own, has alone still at an instant. */
+  leftBy(process: string, atMs: number): string[] {
+    const now = atMs + this.#aheadMs;
+    const left = [...this.#holders].filter(([, { owner, untilMs }]) => owner.startsWith(`${process}#`) && untilMs > now);
+    return left.map(([key]) => key);
+  }
+
   /** The lock as one process sees it. */
   backendOf(process: SimProcess, network: Network): LockBackend {
     const ask = <T>(what: () => string, act: () => Promise<T>): Promise<T> =>

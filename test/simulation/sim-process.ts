@@ -37,6 +37,10 @@ export class SimProcess implements Recipient {
   isAlive = true;
   /** Until then it takes nothing: it is stopped, or runs a loop. Its own clock is there already. */
   busyUntilMs = 0;
+  /** Calls of it whose answer it did not get, or not in its time. */
+  unanswered = 0;
+  /** Claims that it lost: what they rested on is left to run out. */
+  lostClaims = 0;
   /** What handlers work on, by the key of an outer lock that it rests on. */
   readonly restingOn = new Map<string, RestsOnLock>();
   readonly #ports: SimProcessPorts;

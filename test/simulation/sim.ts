@@ -1,8 +1,8 @@
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { minimise } from "./minimise.ts";
 import { planOf } from "./plan.ts";
+import { readOptions, type SimOptions } from "./read-options.ts";
 import { judgeSeed } from "./run-seed.ts";
 import { storyOf } from "./story.ts";
 import { addRun, addTotals, faultCount, NOTHING, reportOf, type Totals } from "./totals.ts";
@@ -17,63 +17,65 @@ import { addRun, addTotals, faultCount, NOTHING, reportOf, type Totals } from ".
  *     --keep-going   all seeds, also after one that failed
  *     --json         one object on stdout: { seeds, events, faults, violations }
  *
- * Exit code 1 when a promise was broken; the story of the first such seed, made as small as it gets, goes to stderr.
+ * Exit code 64 when it is asked for what it does not know, 1 when a promise was broken; the story of the first such seed, made as small as it gets, goes to stderr.
  */
-const { values: given } = parseArgs({
-  options: {
-    seeds: { type: "string", default: "10000" },
-    from: { type: "string", default: "1" },
-    seed: { type: "string" },
-    workers: { type: "string", default: "1" },
-    "keep-going": { type: "boolean", default: false },
-    json: { type: "boolean", default: false },
-  },
-});
-
 const PROGRESS_EVERY_MS = 10_000;
 
-interface Range {
-  readonly from: number;
-  readonly seeds: number;
-}
+/** As sysexits(3) has it. */
+const WRONG_USE = 64;
+
+type Range = Pick<SimOptions, "from" | "seeds" | "keepsGoing">;
 
 void main();
 
 async function main(): Promise<void> {
-  if (given.seed !== undefined) return await tellOne(Number(given.seed));
-  const range = { from: Number(given.from), seeds: Number(given.seeds) };
+  let options: SimOptions;
+  try {
+    options = readOptions(process.argv.slice(2));
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message.split("\n")[0] : String(error)}\n`);
+    process.exitCode = WRONG_USE;
+    return;
+  }
+  if (options.seed !== undefined) return await tellOne(options.seed, options);
   if (process.send !== undefined) {
-    process.send(await runRange(range));
+    process.send(await runRange(options));
     process.disconnect();
     return;
   }
   const startedMs = performance.now();
-  const workers = Math.max(1, Number(given.workers));
-  const totals = workers === 1 ? await runRange(range) : await share(range, workers);
-  const { seeds, events, violations, failing } = totals;
+  const totals = options.workers === 1 ? await runRange(options) : await share(options);
   const report = reportOf(totals, (performance.now() - startedMs) / 1_000);
-  if (given.json) process.stdout.write(`${JSON.stringify({ seeds, events, faults: faultCount(totals), violations })}\n`);
-  (given.json ? process.stderr : process.stdout).write(report);
-  const [first] = failing;
+  if (options.isJson) process.stdout.write(summaryOf(totals));
+  (options.isJson ? process.stderr : process.stdout).write(report);
+  const [first] = totals.failing;
   if (first === undefined) return;
   process.exitCode = 1;
   const { plan, verdict, tries } = await minimise(planOf(first));
   process.stderr.write(`\nThe smallest that still fails, after ${tries} tries:\n\n${await storyOf(plan, verdict.violations)}`);
 }
 
-async function tellOne(seed: number): Promise<void> {
+function summaryOf(totals: Totals): string {
+  const { seeds, events, violations } = totals;
+  return `${JSON.stringify({ seeds, events, faults: faultCount(totals), violations })}\n`;
+}
+
+async function tellOne(seed: number, { isJson }: SimOptions): Promise<void> {
   const { run, verdict } = await judgeSeed(seed);
-  process.stdout.write(await storyOf(planOf(seed), verdict.violations));
-  process.stdout.write(reportOf(addRun(NOTHING, { run, verdict }), 0));
+  const totals = addRun(NOTHING, { run, verdict });
+  if (isJson) process.stdout.write(summaryOf(totals));
+  const out = isJson ? process.stderr : process.stdout;
+  out.write(await storyOf(planOf(seed), verdict.violations));
+  out.write(reportOf(totals, 0));
   if (verdict.violations.length > 0) process.exitCode = 1;
 }
 
-async function runRange({ from, seeds }: Range): Promise<Totals> {
+async function runRange({ from, seeds, keepsGoing }: Range): Promise<Totals> {
   let totals = NOTHING;
   let tellAtMs = performance.now() + PROGRESS_EVERY_MS;
   for (let seed = from; seed < from + seeds; seed += 1) {
     totals = addRun(totals, await judgeSeed(seed));
-    if (totals.failing.length > 0 && !given["keep-going"]) break;
+    if (totals.failing.length > 0 && !keepsGoing) break;
     if (performance.now() < tellAtMs) continue;
     tellAtMs = performance.now() + PROGRESS_EVERY_MS;
     process.stderr.write(`${totals.seeds} of ${seeds} seeds from ${from}, ${totals.violations} violations\n`);
@@ -82,18 +84,19 @@ async function runRange({ from, seeds }: Range): Promise<Totals> {
 }
 
 /** Processes of the same program, each with a part of the seeds. */
-async function share({ from, seeds }: Range, workers: number): Promise<Totals> {
+async function share({ from, seeds, workers, keepsGoing }: SimOptions): Promise<Totals> {
   const each = Math.ceil(seeds / workers);
   const parts = Array.from({ length: workers }, (_, index) => ({
     from: from + index * each,
-    seeds: Math.max(0, Math.min(each, seeds - index * each)),
+    seeds: Math.min(each, seeds - index * each),
+    keepsGoing,
   }));
-  const all = await Promise.all(parts.map(runElsewhere));
+  const all = await Promise.all(parts.filter((part) => part.seeds > 0).map(runElsewhere));
   return all.reduce(addTotals, NOTHING);
 }
 
-function runElsewhere({ from, seeds }: Range): Promise<Totals> {
-  const args = ["--from", String(from), "--seeds", String(seeds), ...(given["keep-going"] ? ["--keep-going"] : [])];
+function runElsewhere({ from, seeds, keepsGoing }: Range): Promise<Totals> {
+  const args = ["--from", String(from), "--seeds", String(seeds), ...(keepsGoing ? ["--keep-going"] : [])];
   const child = fork(fileURLToPath(import.meta.url), args);
   return new Promise((resolve, reject) => {
     child.once("message", (totals) => resolve(totals as Totals));

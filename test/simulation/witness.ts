@@ -1,4 +1,4 @@
-import type { Row } from "../../src/ledger/ledger.ts";
+import type { ClaimRef, Row } from "../../src/ledger/ledger.ts";
 import type { MemoryLedger } from "../../src/ledger/memory.ts";
 import type { MemoryResources } from "../../src/ledger/memory-resources.ts";
 import type { TokenChanged } from "../checker/history.ts";
@@ -7,6 +7,22 @@ import type { Scheduler } from "./scheduler.ts";
 
 export const POOL_NAME = "voucher";
 export const RESOURCE_NAME = "order";
+
+interface KnownClaim {
+  readonly token: bigint;
+  readonly status: string;
+  readonly resource: string;
+  readonly holder: string;
+  readonly leasedUntilMs: number;
+}
+
+interface KnownLease {
+  readonly token: bigint;
+  readonly status: string;
+  readonly sharers: number;
+  readonly holder: string | null;
+  readonly leasedUntilMs: number;
+}
 
 /** How histories name a claimant: with the scope, since it has a row in each. */
 export function claimantName(claimant: string, scope: string): string {
@@ -25,8 +41,10 @@ export class Witness {
   readonly #ledger: MemoryLedger;
   readonly #resources: MemoryResources;
   readonly #owners: (string | null)[];
-  readonly #claims = new Map<string, { token: bigint; status: string; resource: string }>();
-  readonly #leases = new Map<string, { token: bigint; status: string; sharers: number }>();
+  readonly #claims = new Map<string, KnownClaim>();
+  readonly #leases = new Map<string, KnownLease>();
+  /** Whose acquisition has the claim, by the claimant's name: the ledger's answers tell, its snapshots do not. */
+  readonly #holders = new Map<string, string>();
   readonly #counts = new Map<string, number>();
 
   constructor(
@@ -42,16 +60,23 @@ export class Witness {
     this.#owners = tables.rows.map(() => null);
   }
 
+  /** The ledger answered that this acquisition has the claim now. */
+  granted({ claimant, scope }: ClaimRef, holder: string): void {
+    this.#holders.set(claimantName(claimant, scope), holder);
+  }
+
   /** Looks at claims and rows after a call that may have changed them. */
   lookAtClaims(): void {
     const at = this.#scheduler.nowMs;
-    for (const { scope, claimant, resourceId, token, status } of this.#ledger.claims()) {
+    for (const { scope, claimant, resourceId, token, status, attempt, leasedUntilMs } of this.#ledger.claims()) {
       const name = claimantName(claimant, scope);
       const known = this.#claims.get(name);
-      if (known !== undefined && known.token === token && known.status === status) continue;
+      const holder = this.#holders.get(name) ?? "";
+      const isSame = known?.token === token && known.status === status && known.holder === holder;
+      if (isSame && known.leasedUntilMs === leasedUntilMs) continue;
       const resource = resourceId === null ? (known?.resource ?? "") : `${POOL_NAME}:${resourceId}`;
-      this.#claims.set(name, { token, status, resource });
-      this.#tell({ at, resource, claimant: name, token: Number(token), status });
+      this.#claims.set(name, { token, status, resource, holder, leasedUntilMs });
+      this.#tell({ at, resource, claimant: name, token: Number(token), status, holder, attempt });
     }
     for (let index = 0; index < this.#rows.length; index += 1) {
       const row = this.#rows[index];
@@ -75,17 +100,34 @@ export class Witness {
 
   lookAtLeases(): void {
     const at = this.#scheduler.nowMs;
-    for (const { resource, key, token, status, sharers } of this.#resources.leases()) {
+    for (const { resource, key, token, status, sharers, holder, leasedUntilMs } of this.#resources.leases()) {
       const name = `${resource}:${key}`;
       const known = this.#leases.get(name);
-      const isSame = known !== undefined && known.token === token && known.status === status;
+      const isSame = known?.token === token && known.status === status && known.holder === holder;
       const hasLeft = isSame && sharers.size < known.sharers;
-      if (isSame) known.sharers = sharers.size;
-      else this.#leases.set(name, { token, status, sharers: sharers.size });
-      if (token === 0n || (isSame && !hasLeft)) continue;
+      const isRenewed = isSame && status === "held" && leasedUntilMs !== known.leasedUntilMs;
+      this.#leases.set(name, { token, status, sharers: sharers.size, holder, leasedUntilMs });
+      if (token === 0n || (isSame && !hasLeft && !isRenewed)) continue;
       const became = hasLeft || status === "completed" ? "free" : status === "failed" ? "failed" : "held";
-      this.#tell({ at, resource: name, claimant: key, token: Number(token), status: became });
+      const of = holder === null ? {} : { holder };
+      this.#tell({ at, resource: name, claimant: key, token: Number(token), status: became, ...of });
     }
+  }
+
+  /** What the acquisitions of a process, whose names begin with its own, have still at an instant. */
+  leftBy(process: string, at: number): string[] {
+    const isIts = (holder: string | null | undefined) => holder?.startsWith(`${process}#`) === true;
+    const claims = this.#ledger.claims().filter(({ scope, claimant, status, leasedUntilMs }) => {
+      return status === "held" && leasedUntilMs > at && isIts(this.#holders.get(claimantName(claimant, scope)));
+    });
+    const leases = this.#resources.leases().filter(({ status, holder, leasedUntilMs, sharers }) => {
+      if (status === "shared") return [...sharers].some(([sharer, untilMs]) => isIts(sharer) && untilMs > at);
+      return status === "held" && leasedUntilMs > at && isIts(holder);
+    });
+    return [
+      ...claims.map(({ resourceId }) => `${POOL_NAME}:${resourceId}`),
+      ...leases.map(({ key }) => `${RESOURCE_NAME}:${key}`),
+    ];
   }
 
   /** A fenced write left a row of the user's own. */

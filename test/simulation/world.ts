@@ -5,6 +5,7 @@ import { Nemesis } from "./nemesis.ts";
 import { Network } from "./network.ts";
 import type { Plan, ProcessFault, WorldFault } from "./plan.ts";
 import { Pod } from "./pod.ts";
+import { restWithinMs } from "./rest-time.ts";
 import { Scheduler } from "./scheduler.ts";
 import { SeededRandom } from "./seeded-random.ts";
 import { SimBroker } from "./sim-broker.ts";
@@ -22,8 +23,8 @@ export interface Run {
   readonly virtualMs: number;
 }
 
-/** After the last fault, everything must be done within this. */
-export const REST_WITHIN_MS = 600_000;
+/** A run that has not come to rest so long after the last fault is stopped: it is judged by less. */
+const STOP_AFTER_MS = 1_500_000;
 /** A run that does not come to rest is stopped here: it goes round in a circle. */
 const MAX_EVENTS = 20_000;
 const DRAIN_MS = 100;
@@ -76,9 +77,21 @@ class World {
       onPublished: (id, effect) => this.#sink.dispatch(id, effect),
     });
     this.#lockServer = new SimLockServer(this.#scheduler, this.#chronicle);
+    const { ttlMs } = plan;
+    const intervalMs = plan.resource.mode === "exclusive" ? plan.resource.minIntervalMs : 0;
     const mayRerun = plan.onReplay === "rerun";
     const rows = Object.values(plan.rows).reduce((sum, count) => sum + count, 0);
-    this.#chronicle.add({ at: 0, by: "nemesis", what: "frame", mark: "began", seed: plan.seed, rows, mayRerun });
+    this.#chronicle.add({
+      at: 0,
+      by: "nemesis",
+      what: "frame",
+      mark: "began",
+      seed: plan.seed,
+      rows,
+      mayRerun,
+      ttlMs,
+      intervalMs,
+    });
     this.#broker = new SimBroker({
       plan,
       scheduler: this.#scheduler,
@@ -117,7 +130,7 @@ class World {
     const { calmAtMs } = this.#plan;
     for (const seat of this.#seats) this.#start(seat);
     this.#scheduler.at(calmAtMs, () => this.#calm());
-    const lastMs = calmAtMs + REST_WITHIN_MS;
+    const lastMs = calmAtMs + STOP_AFTER_MS;
     const isOut = () => this.#scheduler.events > MAX_EVENTS || this.#scheduler.nowMs > lastMs;
     await this.#scheduler.run(() => isOut() || this.#isAtRest());
     if (!isOut()) await this.#end();
@@ -133,8 +146,9 @@ class World {
   async #end(): Promise<void> {
     let closed = 0;
     const living = [...this.#pods].filter(([process]) => process.isAlive);
-    for (const [, pod] of living) {
+    for (const [process, pod] of living) {
       void pod.close(DRAIN_MS).then(() => {
+        this.#lookForLeft(process);
         closed += 1;
       });
     }
@@ -168,7 +182,8 @@ class World {
   #calm(): void {
     this.#isCalm = true;
     const at = this.#scheduler.nowMs;
-    this.#chronicle.add({ at, by: "nemesis", what: "frame", mark: "calm", withinMs: REST_WITHIN_MS });
+    const withinMs = restWithinMs(this.#plan, this.#broker.leftOver());
+    this.#chronicle.add({ at, by: "nemesis", what: "frame", mark: "calm", withinMs });
   }
 
   /** What lasts is over when the world is calm. */
@@ -195,11 +210,25 @@ class World {
           .get(process)
           ?.close(DRAIN_MS)
           .then(() => {
+            this.#lookForLeft(process);
             this.#chronicle.note(this.#scheduler.nowMs, process.name, () => "has closed and ends");
             this.#stop(process);
             this.#startLater(process.seat, Math.max(0, this.#lastingMs(forMs)));
           });
         break;
+    }
+  }
+
+  /** Who closed in order, got all its answers and lost no claim, has given back all it had. */
+  #lookForLeft(process: SimProcess): void {
+    if (process.unanswered + process.lostClaims > 0) return;
+    // What it closes at the end of a loop of its own is ended by its own time, which is ahead.
+    const at = process.nowMs();
+    const stamp = { at, by: process.name, what: "escaped" } as const;
+    for (const detail of this.#lockServer.leftBy(process.name, at))
+      this.#chronicle.add({ ...stamp, kind: "left-lock", detail });
+    for (const detail of this.#database.witness.leftBy(process.name, at)) {
+      this.#chronicle.add({ ...stamp, kind: "left-lease", detail });
     }
   }
 
