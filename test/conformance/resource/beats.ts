@@ -16,7 +16,8 @@ export function beatRules(create: CreateResources): void {
         const answer = await driver.take("42", { spacing });
         // Held at once the first time, and where the machine was slower than the beat.
         if (answer.status === "contended") {
-          expect(answer.retryAfterMs).toBeLessThanOrEqual(BEAT_MS);
+          // A take that came late passes over a point less than half a beat away.
+          expect(answer.retryAfterMs).toBeLessThanOrEqual(BEAT_MS * 1.5);
           await driver.fixture.elapse(answer.retryAfterMs + (count % 3));
         }
         const { lease } = answer.status === "held" ? answer : await driver.held("42", { spacing });
