@@ -1,7 +1,10 @@
 import { type ConfirmChannel, connect, type GetMessage } from "amqplib";
 import { declareTopology } from "../../src/queue/amqplib.ts";
+import { eventually } from "../support/eventually.ts";
 import type { BrokerOptions, ChaosBroker, FinalState, Outgoing } from "./chaos-broker.ts";
 import { RABBITMQ_TOPOLOGY } from "./rabbitmq-topology.ts";
+
+const BROKER_LIMIT_MS = 30_000;
 
 const SENT_SQL = "create table sent (message text primary key, claimant text not null, queue text not null)";
 
@@ -14,7 +17,7 @@ const UNSERVED_SQL = `
 
 export async function openRabbitmq(options: BrokerOptions): Promise<ChaosBroker> {
   const { url, queues, database } = options;
-  const topologies = await onChannel(url, async (channel) => [
+  const topologies = await stubbornly(url, async (channel) => [
     await declareTopology(channel, queues.pool, RABBITMQ_TOPOLOGY),
     await declareTopology(channel, queues.resource, RABBITMQ_TOPOLOGY),
   ]);
@@ -73,7 +76,7 @@ class RabbitmqQueues implements ChaosBroker {
   }
 
   async close(): Promise<void> {
-    await this.#onChannel(async (channel) => {
+    await stubbornly(this.#options.url, async (channel) => {
       for (const queue of [...this.#names.waiting, ...this.#names.dead]) await channel.deleteQueue(queue);
     });
   }
@@ -87,11 +90,12 @@ class RabbitmqQueues implements ChaosBroker {
   }
 
   #takeAll(queues: readonly string[]): Promise<string[]> {
-    return this.#onChannel(async (channel) => {
+    return stubbornly(this.#options.url, async (channel) => {
       const ids: string[] = [];
       for (const queue of queues) {
         for (;;) {
-          const message: GetMessage | false = await channel.get(queue, { noAck: true });
+          // Not acknowledged: should the connection break, all of them are there again.
+          const message: GetMessage | false = await channel.get(queue);
           if (message === false) break;
           ids.push(String(message.properties.messageId));
         }
@@ -105,6 +109,15 @@ class RabbitmqQueues implements ChaosBroker {
   #onChannel<T>(use: (channel: ConfirmChannel) => Promise<T>): Promise<T> {
     return onChannel(this.#options.url, use);
   }
+}
+
+/** The same again from the start where its connection breaks: a broker that was just healed may still be about to close it. */
+async function stubbornly<T>(url: string, use: (channel: ConfirmChannel) => Promise<T>): Promise<T> {
+  const { value } = await eventually(async () => ({ value: await onChannel(url, use) }), {
+    timeoutMs: BROKER_LIMIT_MS,
+    what: "what was asked of RabbitMQ",
+  });
+  return value;
 }
 
 /** Does something on a connection of its own. */

@@ -1,12 +1,13 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { baseHistory } from "./base-history.ts";
 import type { HistoryEvent } from "./history.ts";
-import { readHistory } from "./read-history.ts";
+import { judge } from "./judge.ts";
+import { episodesIn, readHistory } from "./read-history.ts";
 
 const PROGRAM = fileURLToPath(new URL("read-verdict.ts", import.meta.url));
 let folder: string;
@@ -43,6 +44,32 @@ describe("the logs of a run", () => {
     writeFileSync(join(folder, "one.jsonl"), '{"at":null,"by":"x","what":"frame","mark":"ended"}\n');
 
     expect(readHistory(folder).events).toEqual([{ at: Number.NaN, by: "x", what: "frame", mark: "ended" }]);
+  });
+
+  it("are nothing to judge by while the witnesses have not told what they saw", () => {
+    const isTold = ({ what }: HistoryEvent) =>
+      !["token", "owner", "wrote", "frame"].includes(what) && !what.startsWith("final");
+    const again = baseHistory().flatMap((event) => (event.what === "started" ? [{ ...event, resource: "voucher:3" }] : []));
+
+    expect(judge([...baseHistory(), ...again].filter(isTold)).verdict).toBe("unknown");
+  });
+
+  it("are refused where they tell what the checker does not know", () => {
+    writeFileSync(join(folder, "one.jsonl"), '{"at":1,"by":"x","what":"nonsense"}\n');
+
+    expect(() => readHistory(folder)).toThrow("one.jsonl, line 1 is no event");
+  });
+
+  it("may be of several episodes, each in a folder of its own", () => {
+    for (const name of ["episode-10", "episode-2"]) {
+      mkdirSync(join(folder, name));
+      writeFileSync(join(folder, name, "one.jsonl"), "");
+    }
+
+    expect(episodesIn(folder)).toEqual([join(folder, "episode-2"), join(folder, "episode-10")]);
+    expect(episodesIn(join(folder, "episode-2"))).toEqual([join(folder, "episode-2")]);
+    mkdirSync(join(folder, "none"));
+    expect(() => episodesIn(join(folder, "none"))).toThrow("has no logs");
   });
 
   it("are judged by a program that exits with what they show", () => {

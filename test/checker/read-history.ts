@@ -11,6 +11,16 @@ export interface RecordedHistory {
   readonly tornLines: number;
 }
 
+/** The folders with logs in or right below `folder`, one for each episode of a run. Throws when there are none. */
+export function episodesIn(folder: string): readonly string[] {
+  const hasLogs = (path: string): boolean => readdirSync(path).some((name) => name.endsWith(".jsonl"));
+  if (hasLogs(folder)) return [folder];
+  const below = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  const episodes = below.map(({ name }) => join(folder, name)).filter(hasLogs);
+  if (episodes.length === 0) throw new Error(`${folder} has no logs: name the folder that was given to chaos as --keep`);
+  return episodes.sort((one, other) => one.localeCompare(other, "en", { numeric: true }));
+}
+
 /**
  * Reads all logs of a folder, which are its files that end in `.jsonl`, one event a line.
  * A last line that is cut off is left out and counted.
@@ -35,11 +45,34 @@ export function readHistory(folder: string): RecordedHistory {
   return { events: sortedByTime(events), files: files.length, tornLines };
 }
 
+/** What a checker of today knows: a line that tells something else would be passed over by every invariant. */
+const KINDS: Readonly<Record<HistoryEvent["what"], true>> = {
+  sent: true,
+  delivered: true,
+  started: true,
+  leased: true,
+  held: true,
+  write: true,
+  outcome: true,
+  settle: true,
+  escaped: true,
+  owner: true,
+  token: true,
+  wrote: true,
+  "final-row": true,
+  "final-claim": true,
+  effect: true,
+  "final-message": true,
+  lock: true,
+  fault: true,
+  frame: true,
+};
+
 /** JSON has no NaN: a time that is null or missing is not known. */
 function eventOf(line: string): HistoryEvent | undefined {
   try {
     const event = JSON.parse(line);
-    if (typeof event?.what !== "string") return undefined;
+    if (typeof event?.what !== "string" || !Object.hasOwn(KINDS, event.what)) return undefined;
     return typeof event.at === "number" ? event : { ...event, at: Number.NaN };
   } catch {
     return undefined;
