@@ -61,6 +61,7 @@ export class SimLockServer {
         ),
       extend: async (lease) => {
         const sentAt = process.nowMs();
+        const claim = process.restingOn.get(lease.key);
         const isOurs = await ask(
           () => `extends the lock ${lease.key}`,
           async () => {
@@ -69,9 +70,8 @@ export class SimLockServer {
             return holds;
           },
         );
-        const claim = process.restingOn.get(lease.key);
-        // What rests on the lock must not be trusted any more, whatever the ledger says.
-        if (!isOurs && claim !== undefined) {
+        // What rests on the lock must not be trusted any more, whatever the ledger says; unless that is over, and another claim rests on it.
+        if (!isOurs && claim !== undefined && claim === process.restingOn.get(lease.key)) {
           this.#chronicle.add({ at: process.nowMs(), by: process.name, what: "leased", ...claim, sentAt, ttlMs: 0 });
         }
         return isOurs;
