@@ -42,7 +42,7 @@ function scanContended(index: HistoryIndex, times: Times, found: Violation[]): v
     if (delivered === undefined || last?.status !== "held") continue;
     const restMs = log?.message?.sent[0]?.mode === "resource" ? times.intervalMs : 0;
     if (!(last.at + times.ttlMs + restMs < delivered.at)) continue;
-    if (isSharedOrBusy(index, last, delivered.at - TRANSACTION_TTLS * times.ttlMs)) continue;
+    if (isSharedOrBusy(index, last, delivered.at, times.ttlMs)) continue;
     const sinceAt = delivered.at - LOCK_TTLS * times.ttlMs;
     if (lockedAt.some((at) => at >= sinceAt && at <= outcome.at)) continue;
     const sentence = `${outcome.claimant} was kept waiting for ${last.resource}, whose lease had been over since ${last.at + times.ttlMs}`;
@@ -55,12 +55,13 @@ function lastChange(index: HistoryIndex, { claimant, at }: Outcome): TokenChange
   return index.claimants.get(claimant)?.changes.findLast((change) => change.at <= at);
 }
 
-/** Of a shared key not every take is seen; and a transaction whose end is not known may hold the claim for a while. */
-function isSharedOrBusy(index: HistoryIndex, { resource, token }: TokenChanged, sinceAt: number): boolean {
+/** Of a shared key not every take is seen; a transaction holds the claim until it ends, and one whose end is not known for a while. */
+function isSharedOrBusy(index: HistoryIndex, { resource, token }: TokenChanged, at: number, ttlMs: number): boolean {
   const grant = index.resources.get(resource)?.grants.get(token);
   if (grant === undefined) return false;
   if (grant.started.some(({ mode }) => mode === "shared")) return true;
-  return grant.calls.some(({ first, answer }) => answer?.phase !== "ok" && (answer ?? first).at >= sinceAt);
+  const sinceAt = at - TRANSACTION_TTLS * ttlMs;
+  return grant.calls.some(({ first, answer }) => (answer ?? first).at >= (answer?.phase === "ok" ? at : sinceAt));
 }
 
 function scanDeaths(index: HistoryIndex, times: Times, found: Violation[]): void {
