@@ -36,5 +36,7 @@ export function restWithinMs(plan: Plan, { deferrals, brokerMs }: LeftOver): num
   const pauseMs = Math.min(MAX_RETRY_MS, MIN_RETRY_MS * 2 ** (deferrals + outages));
   const works = messages.map(({ work }) => work.slowRuns * (work.workMs + work.stallMs));
   const turnMs = LEASES * ttlMs + resource.minIntervalMs + Math.max(0, ...works) + CALLS * Math.min(timeoutMs, ttlMs);
-  return brokerMs + PAUSES * pauseMs + messages.length * turnMs;
+  // Who finds no row may ask again as often as a message may be put off, while another that has one comes back but once.
+  const emptyMs = plan.onEmpty === "retry" ? PAUSES * (ttlMs + brokerMs) : 0;
+  return brokerMs + PAUSES * pauseMs + messages.length * turnMs + emptyMs;
 }
