@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+import { eventually } from "../support/eventually.ts";
 import type { Episode } from "./episode.ts";
 import { MANY_ATTEMPTS } from "./episode-plan.ts";
 import { BROKER_TIME_MS, faultOrders, WANTED, wantedOrders } from "./fault-orders.ts";
@@ -83,8 +83,9 @@ export class PodCrew implements PodWatcher {
     // One that has stopped itself with the last of the faults may have had no time to say so.
     for (const pod of pods) pod.signal("SIGCONT");
     for (const pod of pods) pod.tell({ say: "count" });
-    await delay(COUNT_LIMIT_MS);
     // Whoever does not answer is at work.
+    const haveAnswered = (): boolean => pods.every((pod) => this.#counts.has(pod));
+    await eventually(haveAnswered, { timeoutMs: COUNT_LIMIT_MS }).catch(() => {});
     return pods.reduce((sum, pod) => sum + (this.#counts.get(pod) ?? 1), 0);
   }
 
