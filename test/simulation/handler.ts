@@ -50,8 +50,20 @@ export async function handle(ports: HandlerPorts, delivery: Delivery, claim: Cla
   message.runs += 1;
   const { runs } = message;
   const isSlow = runs <= work.slowRuns;
-  const mode = isShared && message.plan.mode === "resource" ? { mode: "shared" as const } : {};
-  chronicle.add({ ...run.stamp(), what: "started", ...run.about, claimant: run.claimant, attempt, resumed, ...mode });
+  const { resource, token } = run.about;
+  const { at, by } = run.stamp();
+  const started = {
+    at,
+    by,
+    what: "started",
+    delivery: delivery.id,
+    resource,
+    token,
+    claimant: run.claimant,
+    attempt,
+    resumed,
+  } as const;
+  chronicle.add(isShared && message.plan.mode === "resource" ? { ...started, mode: "shared" } : started);
 
   if (work.asserts) run.assertHeld();
   if (work.hasEffect) await run.sendEffect();

@@ -5,6 +5,7 @@ import { type ClaimTarget, poolTarget, resourceTarget } from "../../src/queue/cl
 import { deliverMessage, type Served } from "../../src/queue/deliver-message.ts";
 import { outageRetry } from "../../src/settle/decide.ts";
 import type { Disposition, SettlePolicy } from "../../src/settle/policy.ts";
+import type { Settle } from "../checker/history.ts";
 import type { Chronicle } from "./chronicle.ts";
 import { type HandlerPorts, handle, openCompletions, phaseOf } from "./handler.ts";
 import type { Network } from "./network.ts";
@@ -106,33 +107,39 @@ export class Pod {
   #logOutcome(delivery: Delivery, { outcome }: Served): void {
     const { process, chronicle } = this.#ports;
     if (outcome === undefined) return;
-    const stamp = { at: process.nowMs(), by: process.name, delivery: delivery.id };
+    const at = process.nowMs();
+    const by = process.name;
     const write = openCompletions.get(delivery);
     if (write !== undefined) {
       const phase = outcome.status === "completed" ? "ok" : "error" in outcome ? phaseOf(outcome.error, true) : "info";
-      chronicle.add({ ...stamp, what: "write", phase, ...write, completes: true });
+      const { op, resource, token } = write;
+      chronicle.add({ at, by, what: "write", phase, op, delivery: delivery.id, resource, token, completes: true });
     }
     const { plan } = delivery.message;
     const claimant = plan.mode === "pool" ? claimantOf(plan) : plan.claimant;
-    chronicle.add({ ...stamp, what: "outcome", claimant, status: outcome.status });
-    if ("error" in outcome) chronicle.note(stamp.at, stamp.by, () => `because: ${String(outcome.error)}`);
+    chronicle.add({ at, by, what: "outcome", delivery: delivery.id, claimant, status: outcome.status });
+    if ("error" in outcome) chronicle.note(at, by, () => `because: ${String(outcome.error)}`);
   }
 
   async #settle(delivery: Delivery, disposition: Disposition): Promise<void> {
     const { process, chronicle, network, broker } = this.#ports;
-    const about = { by: process.name, what: "settle", delivery: delivery.id, message: delivery.message.plan.id } as const;
-    chronicle.add({ at: process.nowMs(), ...about, phase: "invoke", disposition: disposition.do });
+    const message = delivery.message.plan.id;
+    const tell = (phase: Settle["phase"]): void => {
+      const at = process.nowMs();
+      const by = process.name;
+      chronicle.add({ at, by, what: "settle", delivery: delivery.id, message, phase, disposition: disposition.do });
+    };
+    tell("invoke");
     try {
       const answer = await network.call({
         from: process,
         to: "broker",
-        what: () => `tells the broker of ${about.message}: ${disposition.do}`,
+        what: () => `tells the broker of ${message}: ${disposition.do}`,
         act: () => broker.settle(delivery, disposition),
       });
-      const phase = answer === "settled" ? "ok" : "fail";
-      chronicle.add({ at: process.nowMs(), ...about, phase, disposition: disposition.do });
+      tell(answer === "settled" ? "ok" : "fail");
     } catch {
-      chronicle.add({ at: process.nowMs(), ...about, phase: "info", disposition: disposition.do });
+      tell("info");
     }
   }
 

@@ -257,9 +257,11 @@ export class SimBroker {
 
 /** Its handler fails, or may; else it must end well, or be refused. */
 function mayBeGivenUp(plan: Plan, message: MessagePlan): boolean {
-  const { faults, maxHoldMs } = plan;
+  const { faults, maxHoldMs, broker } = plan;
   const { isPoison, work, claimant } = message;
   if (isPoison || work.throws > 0 || work.ending === "release") return true;
+  // Handed over anew while its handler works, it may be put off until it is given up; and then a stall loses the claim of that handler.
+  if (work.stallMs > 0 && !broker.renews) return true;
   // Those that want the same may be in each other's way too often.
   if (plan.messages.some((other) => other !== message && other.claimant === claimant)) return true;
   return faults.length > 0 || maxHoldMs !== null || !isPatient(plan);
