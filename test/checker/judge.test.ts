@@ -131,6 +131,12 @@ describe("a history that shows nothing bad is unknown", () => {
     expect(judge(history, { minOperations: 16 })).toMatchObject({ verdict: "valid", figures: { unknownAnswers: 1 } });
   });
 
+  it("when the only answers that were left out are those that the broker never gives", () => {
+    const history = altered("settle", { phase: "ok" }, { phase: "info" })(baseHistory());
+
+    expect(judge(history, { minOperations: 16 }).reason).toBe("no call was left without an answer");
+  });
+
   it("and is invalid, not unknown, when it shows something bad", () => {
     const history = all(without("fault", {}), altered("token", { status: "completed" }, { token: 0 }))(baseHistory());
 

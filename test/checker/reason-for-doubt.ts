@@ -18,11 +18,18 @@ export interface Tried {
 export function countTried(index: HistoryIndex): Tried {
   let operations = index.writes.size;
   let unknownAnswers = 0;
+  let unknownSettles = 0;
+  let answersSettles = false;
   for (const { answer } of index.writes.values()) if (isUnknown(answer?.phase)) unknownAnswers += 1;
   for (const { delivered, settles } of index.deliveries.values()) {
     operations += delivered.length + settles.length;
-    for (const { answer } of settles) if (isUnknown(answer?.phase)) unknownAnswers += 1;
+    for (const { answer } of settles) {
+      if (isUnknown(answer?.phase)) unknownSettles += 1;
+      else answersSettles = true;
+    }
   }
+  // A broker that never answers an acknowledgement, as AMQP has it, leaves no answer out.
+  if (answersSettles) unknownAnswers += unknownSettles;
   const hit = new Set<string>();
   for (const { phase, id } of index.faults) if (phase === "hit") hit.add(id);
   return { operations, faultsHit: hit.size, unknownAnswers };
