@@ -41,9 +41,13 @@ export interface TestCheck {
   readonly titles?: string;
 }
 
-/** The deterministic simulation, from its first seed on. A history that breaks an invariant catches the bug. */
+/** The deterministic simulation, from its first seed on. */
 export interface SimulationCheck {
-  readonly sim: { readonly seeds: number };
+  readonly sim: {
+    readonly seeds: number;
+    /** The first invariant that is broken must be one of these, as "I4", or it was not this bug that broke it. @default any */
+    readonly breaks?: readonly string[];
+  };
 }
 
 export function isSimulation(check: Check): check is SimulationCheck {

@@ -30,6 +30,13 @@ describe("the planted bugs", () => {
 
     expect([...new Set(paths)].filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
   });
+
+  it("name the invariants that they break, where the simulation catches them", () => {
+    const checks = mutants.flatMap(({ caughtBy }) => (isSimulation(caughtBy) ? [caughtBy] : []));
+
+    expect(checks.length).toBeGreaterThan(5);
+    for (const { sim } of checks) expect(sim.breaks?.join()).toMatch(/^I\d+(,I\d+)*$/);
+  });
 });
 
 describe("a bug without a place", () => {

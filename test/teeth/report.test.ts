@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { ROOT } from "./copy-project.ts";
 import type { Mutant } from "./mutant.ts";
 import { chosenOf, readOptions } from "./read-options.ts";
+import { isAsked } from "./run-check.ts";
 import { runProgram } from "./run-program.ts";
 import { brokenInvariant } from "./run-simulation.ts";
 import { summaryOf } from "./verdict.ts";
@@ -60,6 +61,21 @@ describe("the summary", () => {
   it("quotes the line of the simulation that names an invariant", () => {
     expect(brokenInvariant("seed 4\n  I1 two owners of row 7\nI6 settled")).toBe("I1 two owners of row 7");
     expect(brokenInvariant("\n seed 4 fails\n")).toBe("seed 4 fails");
+  });
+});
+
+describe("a bug that the simulation is to catch", () => {
+  const check = { sim: { seeds: 10, breaks: ["I1", "I3"] } };
+
+  it("is caught by one of the invariants that it breaks, and by no other", () => {
+    expect(isAsked(check, "I3 is broken: voucher:1 was granted twice.")).toBe(true);
+    expect(isAsked(check, "I13 is broken: u2 was kept waiting.")).toBe(false);
+    expect(isAsked(check, undefined)).toBe(false);
+  });
+
+  it("may break any where none is named, as in a run that must break none", () => {
+    expect(isAsked({ sim: { seeds: 10 } }, "I13 is broken: u2 was kept waiting.")).toBe(true);
+    expect(isAsked({ sim: { seeds: 10 } }, undefined)).toBe(false);
   });
 });
 

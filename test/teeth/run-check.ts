@@ -1,4 +1,4 @@
-import { type Check, isSimulation } from "./mutant.ts";
+import { type Check, isSimulation, type SimulationCheck } from "./mutant.ts";
 import { runSimulation } from "./run-simulation.ts";
 import { runTests } from "./run-tests.ts";
 
@@ -17,9 +17,16 @@ export interface CheckRun {
 export async function runCheck(copy: string, check: Check): Promise<CheckRun> {
   if (isSimulation(check)) {
     const { broken, isSound, seconds, output } = await runSimulation(copy, check);
-    return { caughtBy: broken === undefined ? undefined : `simulation: ${broken}`, because: "", isSound, seconds, output };
+    const caughtBy = isAsked(check, broken) ? `simulation: ${broken}` : undefined;
+    return { caughtBy, because: "", isSound, seconds, output };
   }
   const { failed, passed, seconds, output } = await runTests(copy, check, true);
   const [first] = failed;
   return { caughtBy: first?.title, because: first?.message ?? "", isSound: failed.length + passed > 0, seconds, output };
+}
+
+/** `broken` begins with the name of the invariant. */
+export function isAsked({ sim: { breaks } }: SimulationCheck, broken: string | undefined): boolean {
+  if (broken === undefined) return false;
+  return breaks === undefined || breaks.some((invariant) => broken.startsWith(`${invariant} `));
 }

@@ -1,8 +1,9 @@
-import type { Check, Mutant } from "../mutant.ts";
+import type { Mutant, SimulationCheck } from "../mutant.ts";
 
-const SIMULATION: Check = { sim: { seeds: 400 } };
 const LEDGER = "src/ledger/memory.ts";
 const RESOURCES = "src/ledger/memory-resources.ts";
+
+const simulation = (...breaks: readonly string[]): SimulationCheck => ({ sim: { seeds: 400, breaks } });
 
 /** Of the engine and of its ledger in memory, caught by a history that the simulation makes and the checker judges. */
 export const mutants: readonly Mutant[] = [
@@ -13,14 +14,14 @@ export const mutants: readonly Mutant[] = [
       'if (claim.state !== "completed") await claim.completeWith(returned);\n    return { status: "completed", result: claim.result as T };',
     plant:
       'if (claim.state !== "completed") claim.completeWith(returned).catch(() => {});\n    return { status: "completed", result: returned };',
-    caughtBy: SIMULATION,
+    caughtBy: simulation("I6"),
   },
   {
     bug: "in simulation: no fence",
     file: LEDGER,
     instead: "record?.token === claim.token &&",
     plant: "record !== undefined &&",
-    caughtBy: { sim: { seeds: 2_500 } },
+    caughtBy: { sim: { seeds: 2_500, breaks: ["I4"] } },
   },
   {
     bug: "in simulation: a live lease is taken over under the same token",
@@ -28,21 +29,21 @@ export const mutants: readonly Mutant[] = [
     instead: 'if (record.status === "held" && !isOurs && remainingMs > 0) {',
     plant: 'if (record.status === "held" && !isOurs && remainingMs < 0) {',
     also: [{ instead: "if (!isOurs) this.#startAttempt(record);\n", plant: "" }],
-    caughtBy: SIMULATION,
+    caughtBy: simulation("I3"),
   },
   {
     bug: "in simulation: resume picks a second row",
     file: LEDGER,
     instead: 'if (record.status === "released") return this.#grant',
     plant: 'if (record.status === "released" || record.status === "failed") return this.#grant',
-    caughtBy: SIMULATION,
+    caughtBy: simulation("I2"),
   },
   {
     bug: "in simulation: tokens start again when a row changes hands",
     file: LEDGER,
     instead: "record.token = (this.#tokens.get(key) ?? 0n) + 1n;",
     plant: "record.token = this.#tokens.has(key) ? 1n : 1n;",
-    caughtBy: SIMULATION,
+    caughtBy: simulation("I2", "I3"),
   },
   {
     bug: "in simulation: a row that somebody has is free",
@@ -50,7 +51,7 @@ export const mutants: readonly Mutant[] = [
     instead: "if (ownerColumn !== undefined) row[ownerColumn] = this.#tables.value(pool, ownerColumn, claimant);",
     plant: "",
     also: [{ instead: "this.#named.add(keyOf(pool, identity.resourceId));\n", plant: "" }],
-    caughtBy: SIMULATION,
+    caughtBy: simulation("I1"),
   },
   {
     bug: "in simulation: whoever takes a live key's lease over gets the same token",
@@ -58,28 +59,28 @@ export const mutants: readonly Mutant[] = [
     instead: '    Object.assign(lease, { status: "held", holder, messageId, notBeforeMs, restMs });\n    lease.token += 1n;',
     plant:
       '    if (lease.status !== "held") lease.token += 1n;\n    Object.assign(lease, { status: "held", holder, messageId, notBeforeMs, restMs });',
-    caughtBy: SIMULATION,
+    caughtBy: simulation("I3"),
   },
   {
     bug: "in simulation: a claim whose lease ran out is resumed under the same token",
     file: LEDGER,
     instead: "if (!isOurs) this.#startAttempt(record);\n",
     plant: 'if (!isOurs && record.status !== "held") this.#startAttempt(record);\n',
-    caughtBy: SIMULATION,
+    caughtBy: simulation("I3"),
   },
   {
     bug: "in simulation: attempts are not counted",
     file: LEDGER,
     instead: "record.attempt += 1;",
     plant: "record.attempt = Math.max(1, record.attempt);",
-    caughtBy: SIMULATION,
+    caughtBy: simulation("I2"),
   },
   {
     bug: "in simulation: leases last twenty times as long as they should",
     file: LEDGER,
     instead: "    const leasedUntilMs = this.#clock.now() + batch.ttlMs;",
     plant: "    const leasedUntilMs = this.#clock.now() + batch.ttlMs * 20;",
-    caughtBy: SIMULATION,
+    caughtBy: simulation("I13"),
   },
   {
     bug: "a claim that was taken over while its row was found locked fails its message",
