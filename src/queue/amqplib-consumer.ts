@@ -2,6 +2,7 @@ import { checkMs, MAX_MS } from "../claim/check-request.ts";
 import { ExclaimError, isExclaimError } from "../errors.ts";
 import type { ConsumerCallback } from "./amqplib-callback.ts";
 import type { AmqpChannel, AmqpConnection } from "./amqplib-channel.ts";
+import { closeChannel } from "./amqplib-close-channel.ts";
 import { connectionErrors } from "./amqplib-connection-errors.ts";
 import { pause, within } from "./amqplib-pause.ts";
 import { declareTopology, type TopologyOptions } from "./amqplib-topology.ts";
@@ -263,10 +264,6 @@ function isRefusal(error: unknown): boolean {
 function isClosedConnection(error: unknown): boolean {
   const { name, message } = (error ?? {}) as { readonly name?: unknown; readonly message?: unknown };
   return name === "IllegalOperationError" || message === "Connection closed";
-}
-
-async function closeChannel(channel: AmqpChannel): Promise<void> {
-  await attempt(() => channel.close());
 }
 
 async function attempt(act: () => Promise<unknown>): Promise<void> {

@@ -1,5 +1,6 @@
 import { ExclaimError } from "../errors.ts";
 import type { AmqpChannel, AmqpMessage, AmqpPublishOptions } from "./amqplib-channel.ts";
+import { closeChannel } from "./amqplib-close-channel.ts";
 import { detourCopy, type Journey, restoredCopy, serialOf } from "./amqplib-detour.ts";
 import { headersFit } from "./amqplib-header-size.ts";
 import { OwnChannel } from "./amqplib-own-channel.ts";
@@ -92,7 +93,7 @@ export class DelayLine {
 
   close(): void {
     this.#isClosed = true;
-    this.#publisher?.then(({ channel }) => channel.close()).catch(() => {});
+    this.#publisher?.then(({ channel }) => closeChannel(channel)).catch(() => {});
     void this.#declarer.close();
   }
 

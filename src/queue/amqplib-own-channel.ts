@@ -1,4 +1,5 @@
 import type { AmqpChannel } from "./amqplib-channel.ts";
+import { closeChannel } from "./amqplib-close-channel.ts";
 import { openSibling } from "./amqplib-sibling.ts";
 
 /**
@@ -29,11 +30,7 @@ export class OwnChannel {
   async close(): Promise<void> {
     const channel = this.#channel;
     this.#channel = undefined;
-    try {
-      await channel?.close();
-    } catch {
-      // The broker has closed it.
-    }
+    if (channel !== undefined) await closeChannel(channel);
   }
 }
 

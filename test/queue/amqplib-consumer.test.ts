@@ -279,6 +279,24 @@ describe("consume()", () => {
       await proxy.close();
     });
 
+    // Planted: amqplib's close() of a channel awaited alone, which is never answered when the connection goes first.
+    it("A15 after its connection broke while it closed a channel of its own", async () => {
+      const handled: Message[] = [];
+      const proxy = await startCutProxy(rabbitmqUrl());
+      const connection = await amqp.connect(proxy.url, { recovery: { initialDelay: 20 } });
+      // What amqplib gives the broker as the reason why it closes a channel.
+      const isCut = proxy.cutBefore("Goodbye");
+
+      const consumer = await start(async (message) => handled.push(message), {}, connection);
+      await isCut;
+      await rabbit.send({ user_id: 1 });
+
+      await eventually(() => expect(userIds(handled)).toEqual([1]));
+      await consumer.close();
+      await connection.close();
+      await proxy.close();
+    });
+
     // Planted: five refusals of any kind taken for the end.
     it("A15 after the connection has refused channels for a while", async () => {
       const handled: Message[] = [];
