@@ -5,6 +5,7 @@ import { models } from "./model/models.ts";
 import { ROOT } from "./support/source-files.ts";
 
 const TEXT = readFileSync(join(ROOT, "docs/GUARANTEES.md"), "utf8");
+const INVARIANTS = ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "I13"];
 const PROMISES = ["S1", "S2", "S3", "S4", "S5", "S6", "L1", "L2"];
 
 /** An item of a list of proofs: a file, and after a colon what stands in it as a title, or as the name of a planted bug. */
@@ -26,7 +27,17 @@ describe("docs/GUARANTEES.md", () => {
     const tests = proofs(TEXT).filter(({ isPlanted }) => !isPlanted);
 
     expect(tests.flatMap(({ titles }) => titles).length).toBeGreaterThan(60);
-    expect(missing(tests, (title) => [`("${title}"`, `(\`${title}\``, `\n  "${title}"`, `\n    "${title}"`])).toEqual([]);
+    expect(missing(tests, formsOf)).toEqual([]);
+  });
+
+  it("names a title or a bug with every file that it lists as a proof", () => {
+    const listed = [...TEXT.matchAll(/^- (?:planted, )?`(test\/[^`]+\.ts)`/gm)].map(([, file]) => file);
+
+    expect(
+      proofs(TEXT)
+        .filter(({ titles }) => titles.length > 0)
+        .map(({ file }) => file),
+    ).toEqual(listed);
   });
 
   it("names only bugs that are planted, in the file where they are", () => {
@@ -42,6 +53,20 @@ describe("docs/GUARANTEES.md", () => {
 
     expect(lines.flatMap(quoted).filter((name) => !names.includes(name))).toEqual([]);
     expect(names.filter((name) => !TEXT.includes(`\`${name}\``))).toEqual(["pool-claim/two-crashes"]);
+  });
+
+  it("explains every invariant that the checker judges", () => {
+    const rows = [...TEXT.matchAll(/^\| \*\*(I\d+)\*\* \|/gm)].map(([, name]) => name);
+
+    expect(rows).toEqual(INVARIANTS);
+  });
+
+  it("rests on assumptions that it states", () => {
+    const stated = [...TEXT.matchAll(/^\| \*\*(A\d+)\*\* \|/gm)].map(([, name]) => name);
+    const used = [...TEXT.matchAll(/\bA\d+\b/g)].map(([name]) => name);
+
+    expect(stated).toEqual(["A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8"]);
+    expect([...new Set(used)].sort()).toEqual(stated);
   });
 
   it.each(PROMISES)("gives %s a section with tests, planted bugs, and models where there can be any", (promise) => {
@@ -81,6 +106,11 @@ function proofs(text: string): Proof[] {
     titles: quoted(titles),
     isPlanted: planted !== undefined,
   }));
+}
+
+/** How a title may stand in its file. One that is run for several things comes after a colon there, and their name before it. */
+function formsOf(title: string): string[] {
+  return [`("${title}"`, `(\`${title}\``, `\n  "${title}"`, `\n    "${title}"`, `}: ${title}\``];
 }
 
 /** What its file does not have in any of the forms in which it may stand there. */

@@ -30,11 +30,13 @@ afterEach(async () => {
 
 describe("a handler that hangs inside complete()", () => {
   // Planted: no idle limit on the transaction; this test failed, the claim was contended for ever.
-  it("L2 delays its claimant no longer than about its ttl once it is held no more", async () => {
+  it("L2 is ended by the server, so that another process serves its claimant while the handler still hangs", async () => {
     const never = gate();
     const started = gate();
+    let pid = 0;
     const hung = pool(hanging).claim({ claimant: "7", maxHoldMs: 100 }, async (claim) => {
-      await claim.complete(async () => {
+      await claim.complete(async (tx) => {
+        pid = (await tx.query<{ pid: number }>("select pg_backend_pid() as pid")).rows[0]?.pid ?? 0;
         started.open();
         await never.opened;
       });
@@ -49,8 +51,10 @@ describe("a handler that hangs inside complete()", () => {
       },
       { timeoutMs: 10_000, what: "the other process's turn" },
     );
+    await eventually(async () => expect(await isConnected(pid)).toBe(false), { what: "the end of the hung connection" });
     never.open();
 
+    expect(pid).toBeGreaterThan(0);
     expect(resumed).toEqual({ status: "completed", result: ["1", "2"] });
     expect((await hung).status).not.toBe("completed");
   });
@@ -80,6 +84,11 @@ describe("a handler that hangs inside complete()", () => {
     never.open();
   });
 });
+
+async function isConnected(pid: number): Promise<boolean> {
+  const { rowCount } = await database.pool.query("select from pg_stat_activity where pid = $1", [pid]);
+  return rowCount !== 0;
+}
 
 function pool(exclaim: Exclaim): Pool {
   return exclaim.pool({ table: "voucher_item", ownerColumn: "user_id", orderBy: "id" });

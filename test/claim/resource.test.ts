@@ -110,7 +110,7 @@ describe("a claim of a named resource", () => {
     expect(resources.outbox.published).toMatchObject([{ topic: "order.shipped" }]);
   });
 
-  it("L1 renews its lease while the handler runs", async () => {
+  it("renews its lease while the handler runs, and keeps others out for five ttls", async () => {
     const { engine, otherEngine, clock } = openEngine(0, { lock: false });
     const { opened, open } = gate();
     const long = engine.resource("order").claim({ key: "42" }, () => opened);
