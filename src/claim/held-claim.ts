@@ -90,8 +90,9 @@ export class HeldClaim<R> implements Claim<R> {
   complete(): Promise<undefined>;
   complete<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
   complete<T>(work?: (tx: Transaction) => Promise<T>): Promise<T | undefined> {
+    const { state } = this;
     const completion = this.#complete(work);
-    this.#began(completion);
+    this.#began(completion, state);
     return completion;
   }
 
@@ -142,16 +143,17 @@ export class HeldClaim<R> implements Claim<R> {
   }
 
   release(): Promise<void> {
+    const { state } = this;
     const release = this.#release();
-    this.#began(release);
+    this.#began(release, state);
     return release;
   }
 
   /** Whoever waits for an ending hears of its failure; a handler that does not must not end the process with it. */
-  #began(ending: Promise<unknown>): void {
+  #began(ending: Promise<unknown>, before: State): void {
     ending.catch(() => {});
     // A second call that is refused says nothing of the ending under way.
-    if (this.#state === "completing" || this.#state === "releasing") this.#ending = ending;
+    if (before === "open" && this.#state !== "open") this.#ending = ending;
   }
 
   async #release(): Promise<void> {

@@ -44,6 +44,31 @@ describe("closing", () => {
     expect(ledger.claims().map((claim) => claim.status)).toEqual(["failed", "completed"]);
   });
 
+  // Planted: nobody told after the drain; this test failed.
+  it("tells a handler to stop when it outlasts the drain, and not before, and then waits a last moment for it", async () => {
+    const { vouchers, engine, clock } = openEngine(1);
+    const { opened, open } = gate();
+    let signal: AbortSignal | undefined;
+    const working = vouchers.claim({ claimant: "7" }, async (claim) => {
+      signal = claim.signal;
+      await opened;
+      return "finished";
+    });
+    await settle();
+
+    const closing = engine.close(1_000);
+    await clock.advance(999);
+    const before = signal?.aborted;
+    await clock.advance(1);
+    const then = signal?.aborted;
+    open();
+    await closing;
+
+    expect([before, then]).toEqual([false, true]);
+    expect(signal?.reason).toMatchObject({ code: "CLOSED" });
+    expect(await working).toEqual({ status: "completed", result: "finished" });
+  });
+
   it("ends the lease of a handler that never ends, so that another process goes on at once", async () => {
     const { vouchers, otherProcess, engine, clock } = openEngine(1);
     const never = gate();

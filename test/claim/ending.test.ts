@@ -1,12 +1,14 @@
 import { describe, expect, it } from "vitest";
+import type { Claim } from "../../src/claim/claim.ts";
 import { ExclaimError, isExclaimError } from "../../src/errors.ts";
 import type { MemoryLedger } from "../../src/ledger/memory.ts";
 import type { Outcome } from "../../src/settle/outcome.ts";
 import { settle } from "../support/manual-clock.ts";
-import { gate, openEngine, TTL_MS, thrownCode } from "./engine-in-memory.ts";
+import { gate, openEngine, TTL_MS, thrownCode, type Voucher } from "./engine-in-memory.ts";
 import { replacing } from "./replacing.ts";
 
 const UNREACHABLE = new ExclaimError("DATABASE_UNREACHABLE", "no answer");
+const COMMIT_UNKNOWN = new ExclaimError("COMMIT_UNKNOWN", "no answer to COMMIT");
 
 describe("a claim that its handler has ended", () => {
   // Planted: renewals that go on after complete(); this test failed, the ledger called the completed claim lost.
@@ -43,6 +45,25 @@ describe("a claim that its handler has ended", () => {
     expect(ledger.claims()[0]?.status).toBe("failed");
   });
 
+  // Planted: the refused call taken for the claim's ending; this test failed, the claim was failed under its own completion.
+  it("S5 is completed by the first of two completions at once: the second is refused and changes nothing", async () => {
+    const { vouchers, ledger } = openEngine(1);
+    const { opened, open } = gate();
+    const refused: unknown[] = [];
+    const working = vouchers.claim({ claimant: "7" }, async (claim): Promise<unknown> => {
+      void claim.complete(() => opened.then(() => "first"));
+      await claim.complete(async () => "second").catch((error: unknown) => refused.push(error));
+      return "early";
+    });
+
+    await settle();
+    open();
+
+    expect(await working).toEqual({ status: "completed", result: "first" });
+    expect(refused).toMatchObject([{ code: "CLAIM_ENDED" }]);
+    expect(ledger.claims()[0]).toMatchObject({ status: "completed", result: '"first"' });
+  });
+
   it("can be completed by a second try after the first was rolled back", async () => {
     const { vouchers } = openEngine(1);
 
@@ -52,6 +73,75 @@ describe("a claim that its handler has ended", () => {
     });
 
     expect(outcome).toEqual({ status: "completed", result: "second" });
+  });
+
+  // Planted: renewals that stay ended after the roll-back; this test failed, the claim was lost before the second try.
+  it("is renewed again once its completion was rolled back, so that a second try long afterwards still holds it", async () => {
+    let tries = 0;
+    const { vouchers, clock, ledger } = openEngine(1, {
+      ledger: replacing((inner: MemoryLedger) => ({
+        transact(claim, work, completion) {
+          tries += 1;
+          return tries === 1
+            ? failingToCommit(inner, UNREACHABLE)(claim, work, completion)
+            : inner.transact(claim, work, completion);
+        },
+      })),
+    });
+    const { opened, open } = gate();
+    let error: unknown;
+    const working = vouchers.claim({ claimant: "7" }, async (claim): Promise<void> => {
+      error = await claim.complete(async () => "first").catch((reason: unknown) => reason);
+      await opened;
+      await claim.complete(async () => "second");
+    });
+
+    await clock.advance(TTL_MS * 3);
+    open();
+
+    expect(await working).toEqual({ status: "completed", result: "second" });
+    expect([error, tries, ledger.claims()[0]?.result]).toEqual([UNREACHABLE, 2, '"second"']);
+  });
+});
+
+describe("a claim of which nobody knows whether it has ended", () => {
+  const write = (claim: Claim<Voucher>) => claim.transaction((tx) => tx.publish("voucher.assigned", {}));
+  const endings: [what: string, end: (claim: Claim<Voucher>) => Promise<unknown>, error: ExclaimError][] = [
+    ["the COMMIT of its completion", (claim) => claim.complete(async () => "first"), COMMIT_UNKNOWN],
+    ["its completion", (claim) => claim.complete(), UNREACHABLE],
+    ["its release", (claim) => claim.release(), UNREACHABLE],
+  ];
+  // Planted: a claim that is open again after any error; each of these failed, a handler could write and complete a second time.
+  it.each(endings)("S5 is written, ended and renewed no more after %s was not answered", async (_what, end, error) => {
+    let renewals = 0;
+    const { vouchers, clock, ledger } = openEngine(1, {
+      lock: false,
+      ledger: replacing((inner: MemoryLedger) => ({
+        transact: failingToCommit(inner, COMMIT_UNKNOWN),
+        complete: () => Promise.reject(UNREACHABLE),
+        release: () => Promise.reject(UNREACHABLE),
+        renew(claims, ttlMs) {
+          renewals += 1;
+          return inner.renew(claims, ttlMs);
+        },
+      })),
+    });
+    const { opened, open } = gate();
+    const thrown: unknown[] = [];
+    const working = vouchers.claim({ claimant: "7" }, async (claim): Promise<void> => {
+      for (const act of [end, write, end]) await act(claim).catch((reason: unknown) => thrown.push(reason));
+      thrown.push(thrownCode(() => claim.assertHeld()));
+      await opened;
+    });
+
+    await clock.advance(TTL_MS * 0.9);
+    open();
+    const outcome = await working;
+
+    const ended = expect.objectContaining({ code: "CLAIM_ENDED" });
+    expect(thrown).toEqual([error, ended, ended, "CLAIM_ENDED"]);
+    expect(outcome).toEqual({ status: "lost", error });
+    expect([renewals, ledger.published]).toEqual([0, []]);
   });
 });
 
@@ -117,6 +207,19 @@ describe("a handler that failed", () => {
     expect(outcome).toEqual({ status: "lost", error: UNREACHABLE });
   });
 
+  // Planted: such errors taken for the claimant's; each of these failed, the row was given back.
+  it.each(["CLOSED", "DATABASE_UNREACHABLE", "COMMIT_UNKNOWN"] as const)(
+    "with %s keeps its row though it was to give it back, since its message comes back",
+    async (code) => {
+      const { vouchers, ledger, rows } = openEngine(1);
+      const request = { claimant: "7", onFailure: "release", onGiveUp: "release", lastAttempt: true } as const;
+
+      await vouchers.claim(request, () => Promise.reject(new ExclaimError(code, "no")));
+
+      expect([rows[0]?.user_id, ledger.claims()[0]?.status]).toEqual(["7", "failed"]);
+    },
+  );
+
   // Planted: the release tried once; this test failed, the row stayed with its claimant for ever.
   it("gives its row back once the database can be reached again", async () => {
     let isAway = true;
@@ -173,6 +276,15 @@ describe("a delivery that is on its way when handlers are told to stop", () => {
     expect(next).toEqual({ status: "completed", result: true });
   });
 });
+
+/** Runs a transaction up to its end, where it fails with `error` and is rolled back. */
+function failingToCommit(inner: MemoryLedger, error: ExclaimError): MemoryLedger["transact"] {
+  return (claim, work, completion) =>
+    inner.transact(claim, async (tx) => {
+      completion?.(await work(tx));
+      throw error;
+    });
+}
 
 function outcomeCode(outcome: Outcome): string | undefined {
   return outcome.status === "failed" && isExclaimError(outcome.error) ? outcome.error.code : undefined;

@@ -32,6 +32,27 @@ describe("a lease", () => {
     expect(other.status).toBe("contended");
   });
 
+  // Planted: a lease that the ledger has for a quarter of the ttl; this test failed, two handlers worked on the row.
+  it("S1 is its holder's for as long as that one trusts it, though its renewals fail", async () => {
+    const { vouchers, clock, otherProcess } = openEngine(1, {
+      lock: false,
+      ledger: replacing({ renew: () => Promise.reject(UNREACHABLE) }),
+    });
+    const { opened, open } = gate();
+    const working = vouchers.claim({ claimant: "7" }, async (claim) => {
+      await opened;
+      claim.assertHeld();
+      return "done";
+    });
+
+    await clock.advance(trustedUntilMs(0, TTL_MS) - 1);
+    const other = await otherProcess().claim({ claimant: "7" }, async () => {});
+    open();
+
+    expect(other).toEqual({ status: "contended", retryAfterMs: 61 });
+    expect(await working).toEqual({ status: "completed", result: "done" });
+  });
+
   // Planted: renewal errors ignored (renewed() called in the catch); this test failed, the signal stayed open.
   it("aborts its handler before the ledger gives the row away, when renewals fail", async () => {
     const { vouchers, clock, otherProcess, ledger } = openEngine(1, {
@@ -226,6 +247,27 @@ describe("a process that died", () => {
 });
 
 describe("a lease guarded by an outer lock", () => {
+  // Planted: a lease that rests on the ledger alone; this test failed, the lock was left to run out under its handler.
+  it("has the lock renewed along with the ledger's lease, for as long as its handler works", async () => {
+    const extended: string[] = [];
+    const { vouchers, clock } = openEngine(1, {
+      lock: lockThat({
+        extend: async (lease) => {
+          extended.push(lease.key);
+          return true;
+        },
+      }),
+    });
+    const { opened, open } = gate();
+    const working = vouchers.claim({ claimant: "7" }, () => opened);
+
+    await clock.advance(TTL_MS);
+    open();
+
+    expect((await working).status).toBe("completed");
+    expect(extended).toEqual(["exclaim:voucher_item::7", "exclaim:voucher_item::7", "exclaim:voucher_item::7"]);
+  });
+
   // Planted: the ledger's lease left to run out; this test failed, the claimant was contended although nobody worked for it.
   it("ends when the lock is somebody else's, in the ledger too, so that the next delivery goes on at once", async () => {
     const { vouchers, clock, lock } = openEngine(1, { lock: lockThat({ extend: async () => false }) });
