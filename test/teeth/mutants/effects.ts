@@ -47,4 +47,25 @@ export const mutants: readonly Mutant[] = [
       "const all = chunk.rows;\n    await course.settled();\n    course.publish(chunk, all);\n    await course.settled();\n    const rows = await course.record(chunk);",
     caughtBy: { files: ["test/fanout/servers.test.ts"], titles: "F3 publishes one chunk at a time" },
   },
+  {
+    bug: "outbox: an effect without a dedupe key: a message that is sent again has another id",
+    file: "src/outbox/send-in-order.ts",
+    instead: "rows.map(({ id, topic, payload }) => ({ id, topic, payload",
+    plant: `rows.map(({ id, topic, payload }) => ({ id: \`\${id}-\${clock.now()}\`, topic, payload`,
+    caughtBy: { files: ["test/outbox/dispatch-failures.test.ts"], titles: "O2 sends the message again, under the same id" },
+  },
+  {
+    bug: "outbox: an effect without a dedupe key: BullMQ gets a job without the message's id",
+    file: "src/outbox/bullmq.ts",
+    instead: "({ name: topic, data: payload, opts: { ...jobOptions, jobId: id } })",
+    plant: "({ name: topic, data: payload, opts: { ...jobOptions, ...(id === null ? { jobId: id } : {}) } })",
+    caughtBy: { files: ["test/outbox/dispatch-brokers.test.ts"], titles: "O2 becomes no second BullMQ job" },
+  },
+  {
+    bug: "fan-out: an effect without a dedupe key: a row that is read again has another message id",
+    file: "src/ledger/import-message-id.ts",
+    instead: `return \`imp-\${importId.replaceAll("-", "--")}-\${rowKey}\`;`,
+    plant: `return \`imp-\${importId.replaceAll("-", "--")}-\${rowKey}\${performance.now()}\`;`,
+    caughtBy: { files: ["test/ledger/import-message-id.test.ts"] },
+  },
 ];

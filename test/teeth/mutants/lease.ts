@@ -100,4 +100,18 @@ export const mutants: readonly Mutant[] = [
     plant: "throw error;",
     caughtBy: { files: ["test/lease/release.test.ts"], titles: "keeps the body's error" },
   },
+  {
+    bug: "the time between two renewals is longer than the ttl",
+    file: "src/lease/lease-keeper.ts",
+    instead: "const RENEWALS_PER_TTL = 3;",
+    plant: "const RENEWALS_PER_TTL = 0.5;",
+    caughtBy: { files: ["test/claim/lease.test.ts"], titles: "is renewed for as long as its handler works" },
+  },
+  {
+    bug: "the ttl is too short: the ledger gives a claim away that its holder still trusts",
+    file: "src/claim/pool-claims.ts",
+    instead: "ledger.claim({ pool, rerun, ttlMs, triedAsNew, requests });",
+    plant: "ledger.claim({ pool, rerun, ttlMs: ttlMs / 4, triedAsNew, requests });",
+    caughtBy: { files: ["test/claim/lease.test.ts"], titles: "S1 is its holder's for as long as that one trusts it" },
+  },
 ];

@@ -87,4 +87,21 @@ export const mutants: readonly Mutant[] = [
     plant: "if (context.deferrals >= limit * 1e9 && !isTooEarly(outcome)) {",
     caughtBy: DECIDE,
   },
+  {
+    bug: "a message that is given up is told of, and not recorded",
+    file: "src/claim/note-dead-letter.ts",
+    instead: "await parts.deadLetterBatches.submit(letter);\n",
+    plant: "",
+    caughtBy: { files: ["test/claim/note-dead-letter.test.ts"], titles: "is recorded with its reason and told then" },
+  },
+  {
+    bug: "RabbitMQ: a channel is closed by amqplib's close() alone, which a lost connection leaves without an answer",
+    file: "src/queue/amqplib-close-channel.ts",
+    instead: "await Promise.race([channel.close(), isGone]);",
+    plant: "await channel.close();\n    await isGone;",
+    caughtBy: {
+      files: ["test/queue/amqplib-consumer.test.ts"],
+      titles: "A15 after its connection broke while it closed a channel",
+    },
+  },
 ];
