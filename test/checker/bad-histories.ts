@@ -1,11 +1,11 @@
 import { type Add, added, all, altered, type Change, without } from "./base-history.ts";
 import type { InvariantName } from "./history.ts";
+import { badLockHistories, badWaits } from "./lock-histories.ts";
 
 /** What is wrong in a run, as a phrase; the invariant that must reject it; what makes the base history into it. */
 export type BadHistory = readonly [invariant: InvariantName, wrong: string, change: Change];
 
 const grantB = { resource: "voucher:1", claimant: "b" } as const;
-const lock = { node: "redis-1", key: "k" } as const;
 
 function delivered(add: Add, message: string, delivery = `${message}/9`): void {
   add("delivered", { delivery, message, at: 150 });
@@ -25,6 +25,14 @@ const emptied = (add: Add): void => {
   add("settle", { phase: "ok", delivery: "m-c/9", message: "m-c", disposition: "dead-letter", at: 161 });
   add("final-message", { message: "m-c", state: "dead-letter" });
 };
+
+/** Of one delivery that asked for a row, told as taken from 150 to 160. */
+function toldTaken(add: Add, pick: string): void {
+  add("sent", { message: "m-c", mode: "pool", claimant: "c", isPoison: false, pick });
+  delivered(add, "m-c");
+  add("outcome", { delivery: "m-c/9", claimant: "c", status: "taken", at: 160 });
+  add("final-message", { message: "m-c", state: "dead-letter" });
+}
 
 /** Ten times as long as the lease. */
 function keptWaiting(add: Add): void {
@@ -217,6 +225,11 @@ export const badHistories: readonly BadHistory[] = [
     altered("started", { delivery: "m-a/1" }, { claimant: "b" }),
   ],
   [
+    "I5",
+    "a key was granted for one, and another worked on it",
+    altered("started", { delivery: "m-k2/1" }, { claimant: "other" }),
+  ],
+  [
     "I6",
     "a message that may not be given up is a dead letter, and was refused nothing",
     added((add) => {
@@ -335,30 +348,7 @@ export const badHistories: readonly BadHistory[] = [
       add("held", { delivery: "m-c/1", resource: "voucher:3", token: 1, at: 160 });
     }),
   ],
-  [
-    "I10",
-    "a lock of another is released",
-    added((add) => add("lock", { ...lock, n: 4, owner: "o2", did: "released", was: "o1" })),
-  ],
-  [
-    "I10",
-    "a lock of another is extended",
-    added((add) => add("lock", { ...lock, n: 4, owner: "o2", did: "extended", was: "o1" })),
-  ],
-  [
-    "I10",
-    "a lock that was released is extended",
-    added((add) => add("lock", { ...lock, n: 4, owner: "o1", did: "extended", was: null })),
-  ],
-  ["I10", "a held lock is acquired", added((add) => add("lock", { ...lock, n: 4, owner: "o2", did: "acquired", was: "o1" }))],
-  [
-    "I10",
-    "a lock is acquired before its time is over",
-    all(
-      without("lock", { n: 3 }),
-      added((add) => add("lock", { ...lock, n: 4, owner: "o2", did: "acquired", was: null })),
-    ),
-  ],
+  ...badLockHistories,
   ["I11", "a row is missing at the end", without("final-row", { resource: "voucher:3" })],
   ["I11", "a row is there twice at the end", added((add) => add("final-row", { resource: "voucher:3", owner: null }))],
   ["I11", "empty, while a row was free", added(emptied)],
@@ -371,10 +361,12 @@ export const badHistories: readonly BadHistory[] = [
       altered("sent", { message: "m-c" }, { pool: "other" }),
     ),
   ],
+  ["I11", "taken, while the row was free that was asked for", added((add) => toldTaken(add, "voucher:3"))],
   ["I12", "a rejection nobody handled", added((add) => add("escaped", { kind: "rejection", detail: "boom" }))],
   ["I12", "a lock that was left", added((add) => add("escaped", { kind: "left-lock", detail: "k" }))],
   ["I13", "it took too long after the faults", altered("frame", { mark: "ended" }, { at: 1_201 })],
   ["I13", "a claimant is kept waiting by a lease that is over", added(keptWaiting)],
   ["I13", "a key is kept from everybody after its lease", added(keptFromKey)],
+  ...badWaits,
   ["I13", "a message waits when all should be done", altered("final-message", { message: "m-k2" }, { state: "waiting" })],
 ];

@@ -79,7 +79,7 @@ export function baseHistory(): HistoryEvent[] {
 }
 
 /** The same for a key, under which nothing is published. */
-export function worksOnKey(add: Add, message: string, token: number): void {
+function worksOnKey(add: Add, message: string, token: number): void {
   const delivery = `${message}/1`;
   const write = { delivery, resource: "order:k", token };
   const change = { resource: "order:k", claimant: "k", token };

@@ -1,8 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { baseHistory } from "./base-history.ts";
-import { brokenByDefinition } from "./brute-force.ts";
-import type { HistoryEvent } from "./history.ts";
+import { brokenByDefinition, hasTwoMajorities } from "./brute-force.ts";
+import type { HistoryEvent, LockCommand } from "./history.ts";
+import { indexHistory } from "./history-index.ts";
+import { oneMajority } from "./i10-one-majority.ts";
 import { judge } from "./judge.ts";
 import { SIMULATED_RUN } from "./judge-options.ts";
 
@@ -41,6 +43,19 @@ const historyOf = (events: fc.Arbitrary<object>) =>
 /** Starts take part where they are judged by pairs. */
 const histories = { I1: historyOf(event), I2: historyOf(event), I3: historyOf(fc.oneof(event, start)), I4: historyOf(event) };
 
+/** What servers tell that give their lock away whenever they are asked, and extend it for nobody. */
+const lockCommands = fc
+  .array(
+    fc.record({
+      node: fc.constantFrom("n1", "n2", "n3"),
+      owner: fc.constantFrom("o1", "o2", "o3"),
+      did: fc.constantFrom("acquired", "acquired", "acquired", "released"),
+      ttlMs: fc.constantFrom(2, 6, 12),
+    }),
+    { minLength: 4, maxLength: 14 },
+  )
+  .map((all) => all.map((one, n) => ({ ...one, at: n, by: "monitor", n, what: "lock", key: "k", was: null }) as LockCommand));
+
 const SENT: readonly HistoryEvent[] = ["a", "b", "c"].map(
   (name) =>
     ({
@@ -60,6 +75,24 @@ describe("the fast scans", () => {
         if (found) broken += 1;
 
         expect(found).toBe(brokenByDefinition(events).has(invariant));
+      }),
+      { numRuns: 1_500, seed: 7 },
+    );
+
+    expect(broken).toBeGreaterThan(50);
+    expect(broken).toBeLessThan(1_450);
+  });
+
+  it("of locks agree with the definition of two majorities, at every moment", () => {
+    const frame: HistoryEvent = { what: "frame", mark: "began", lockNodes: 3, at: 0, by: "nemesis" };
+    let broken = 0;
+
+    fc.assert(
+      fc.property(lockCommands, (commands) => {
+        const found = oneMajority(indexHistory([frame, ...commands])).length > 0;
+        if (found) broken += 1;
+
+        expect(found).toBe(hasTwoMajorities(commands));
       }),
       { numRuns: 1_500, seed: 7 },
     );

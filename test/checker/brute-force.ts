@@ -1,4 +1,4 @@
-import type { HistoryEvent, InvariantName, OwnerChanged, Started, TokenChanged, Wrote } from "./history.ts";
+import type { HistoryEvent, InvariantName, LockCommand, OwnerChanged, Started, TokenChanged, Wrote } from "./history.ts";
 
 /**
  * I1 to I4 as they are defined, over all pairs of events: slow, and written apart from the scans, to compare them with.
@@ -97,4 +97,20 @@ function hasOldWrite(changes: readonly TokenChanged[], wrote: readonly Wrote[]):
   return wrote.some((write) =>
     [...changes, ...wrote].some(({ n, resource, token }) => n < write.n && resource === write.resource && token > write.token),
   );
+}
+
+/**
+ * I10 of three nodes as it is defined: at some moment two owners have two nodes each. Shape: commands on one key, with one counter and
+ * times in its order; an owner has a node from an answer until its time is over or it gave it back.
+ */
+export function hasTwoMajorities(commands: readonly LockCommand[]): boolean {
+  const owners = new Set(commands.map(({ owner }) => owner));
+  const has = (of: string, node: string, at: number): boolean => {
+    const own = commands.findLast((one) => one.owner === of && one.node === node && one.at <= at);
+    return own !== undefined && own.did !== "released" && own.at + (own.ttlMs ?? 0) > at;
+  };
+  return commands.some(({ at }) => {
+    const majorities = [...owners].filter((of) => ["n1", "n2", "n3"].filter((node) => has(of, node, at)).length > 1);
+    return majorities.length > 1;
+  });
 }

@@ -1,4 +1,5 @@
 import { type Add, added, all, altered, type Change, completes, without } from "./base-history.ts";
+import { goodLockHistories, goodWaits } from "./lock-histories.ts";
 
 /** Hard, and right: nothing of these may be flagged. */
 export const goodHistories: readonly (readonly [what: string, change: Change])[] = [
@@ -117,16 +118,16 @@ export const goodHistories: readonly (readonly [what: string, change: Change])[]
       add("held", { delivery: "m-a/1", resource: "voucher:1", token: 1, askedAt: 9_999, at: 15_000 });
     }),
   ],
+  ...goodLockHistories,
+  ...goodWaits,
+  ["taken, when somebody else has the row that was asked for", added((add) => toldTaken(add, "voucher:1"))],
   [
-    "a held lock is acquired while a server forgets",
-    all(
-      without("lock", { n: 3 }),
-      added((add) => {
-        add("fault", { id: "f9", kind: "forgets", target: "redis-1", phase: "injected", breaksExclusion: true, at: 112 });
-        add("fault", { id: "f9", kind: "forgets", target: "redis-1", phase: "healed", at: 114 });
-        add("lock", { node: "redis-1", key: "k", n: 4, owner: "o2", did: "acquired", was: null, at: 150 });
-      }),
-    ),
+    "taken, when the row that was asked for had just been given away",
+    added((add) => {
+      add("owner", { n: 1, resource: "voucher:3", was: null, became: "d", at: 155 });
+      toldTaken(add, "voucher:3");
+      add("owner", { n: 2, resource: "voucher:3", was: "d", became: null, at: 158 });
+    }),
   ],
   [
     "several work on a shared key under one token",
@@ -206,6 +207,13 @@ function emptied(add: Add): void {
   add("sent", { message: "m-c", mode: "pool", claimant: "c", isPoison: false });
   add("delivered", { delivery: "m-c/9", message: "m-c", at: 150 });
   add("outcome", { delivery: "m-c/9", claimant: "c", status: "empty", at: 160 });
+  add("final-message", { message: "m-c", state: "dead-letter" });
+}
+
+function toldTaken(add: Add, pick: string): void {
+  add("sent", { message: "m-c", mode: "pool", claimant: "c", isPoison: false, pick });
+  add("delivered", { delivery: "m-c/9", message: "m-c", at: 150 });
+  add("outcome", { delivery: "m-c/9", claimant: "c", status: "taken", at: 160 });
   add("final-message", { message: "m-c", state: "dead-letter" });
 }
 

@@ -32,6 +32,8 @@ export interface Sent extends Stamp {
   readonly mayDie?: boolean;
   /** The pool and scope its row comes from, as in `OwnerChanged.pool`. @default the only one there is */
   readonly pool?: string;
+  /** The row it asks for by its id, named as resources are. */
+  readonly pick?: string;
 }
 
 /** A pod was handed a message. `delivery` is of this handing-over alone. */
@@ -52,6 +54,10 @@ export interface Started extends Stamp {
   readonly resumed: boolean;
   /** Several at once may have the key under one token. Absent: exclusive. */
   readonly mode?: "shared";
+  /** The row that the handler was given, called as resources are. */
+  readonly row?: string;
+  /** Keys of the outer locks that the claim rests on. */
+  readonly locks?: readonly string[];
 }
 
 /** The claim or a renewal was granted: the process may trust it until `sentAt + ttlMs`, no longer. Without a resource: all it holds. */
@@ -85,6 +91,8 @@ export interface Write extends Stamp {
   readonly completes: boolean;
   /** Of one that completes: whether it puts a message into the outbox. @default it does if it writes, and any write does */
   readonly publishes?: boolean;
+  /** Of one that completes: the text of what is stored as its result. */
+  readonly result?: string;
 }
 
 /** What the engine made of a delivery. */
@@ -93,6 +101,10 @@ export interface Outcome extends Stamp {
   readonly delivery: string;
   readonly claimant: string;
   readonly status: "completed" | "replayed" | "contended" | "empty" | "taken" | "lost" | "failed";
+  /** The text of the result, the handler's own or the stored one. */
+  readonly result?: string;
+  /** The code of the error that it ended with, if it has one. */
+  readonly code?: string;
 }
 
 /** The broker is told, once a delivery. `ok`: it confirmed. */
@@ -191,6 +203,12 @@ export interface FinalMessage extends Stamp {
   readonly state: "completed" | "dead-letter" | "failed" | "waiting" | "gone";
 }
 
+/** The reason why a message was given up, as the ledger keeps it at the end. */
+export interface FinalLetter extends Stamp {
+  readonly what: "final-letter";
+  readonly message: string;
+}
+
 /** A command a lock server ran, from its own monitor; `n` counts by node. `was`: the value under the key before. */
 export interface LockCommand extends Stamp {
   readonly what: "lock";
@@ -233,6 +251,8 @@ export interface Frame extends Stamp {
   readonly redeliveryMs?: number;
   /** `began`: how much time is kept at most between two works on one key of a named resource. @default 0 */
   readonly intervalMs?: number;
+  /** `began`: how many nodes the lock has. @default those of which a command was seen */
+  readonly lockNodes?: number;
   /** Completed claims may be claimed again: `onReplay` is "rerun". */
   readonly mayRerun?: boolean;
   /** A refusal as empty or taken is told to the broker as done: its message may go without a completion. */
@@ -258,6 +278,7 @@ export type HistoryEvent =
   | FinalClaim
   | Effect
   | FinalMessage
+  | FinalLetter
   | LockCommand
   | Fault
   | Frame;
@@ -294,4 +315,6 @@ export interface Figures {
   readonly duplicateEffects: number;
   /** For how long a lock server let two owners have a lock, summed over nodes and keys. */
   readonly lockOverlapMs: number;
+  /** Deaths of processes after which it was looked whether their claims were served again in time. */
+  readonly deathsJudged?: number;
 }

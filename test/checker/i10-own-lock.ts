@@ -1,11 +1,7 @@
-import type { Fault, LockCommand, Violation } from "./history.ts";
+import { brokenExclusion, isBroken } from "./broken-exclusion.ts";
+import type { LockCommand, Violation } from "./history.ts";
 import { type HistoryIndex, sortByCommit } from "./history-index.ts";
 import { violation } from "./violation.ts";
-
-interface Window {
-  readonly fromAt: number;
-  readonly toAt: number;
-}
 
 /** The lock layer by itself, and for how long two owners had one lock on one node. */
 export interface LockFindings {
@@ -16,23 +12,23 @@ export interface LockFindings {
 /**
  * I10: a release deletes its owner's value alone, an extension brings back no lock that another owner took or that was released, and
  * nobody acquires what is held, except while clocks jump or servers forget. Judged from what the lock servers ran, alone.
- * One node of several may forget its keys and the majority still excludes: there early takeovers are summed, not judged.
+ * One node of several may forget its keys and the majority still excludes: there early takeovers are summed here, and majorities judged.
  */
 export function ownLock(index: HistoryIndex): LockFindings {
   const violations: Violation[] = [];
   let overlapMs = 0;
   if (index.locks.length === 0) return { violations, overlapMs };
-  const windows = brokenExclusion(index.faults);
+  const spans = brokenExclusion(index.faults);
   const isOneNode = new Set(index.locks.map(({ node }) => node)).size === 1;
   for (const commands of byKey(index.locks)) {
     let last: LockCommand | undefined;
     for (const event of commands) {
       const sentence = last === undefined ? foreign(event) : (foreign(event) ?? revived(last, event));
-      if (sentence !== undefined && !isBroken(windows, last, event)) violations.push(violation("I10", sentence, last, event));
+      if (sentence !== undefined && !isBroken(spans, last, event)) violations.push(violation("I10", sentence, last, event));
       const overlap = sentence === undefined ? earlyMs(last, event) : 0;
       if (overlap > 0) {
         overlapMs += overlap;
-        if (isOneNode && !isBroken(windows, last, event)) {
+        if (isOneNode && !isBroken(spans, last, event)) {
           const early = `${event.owner} got ${event.key}, ${overlap} ms before the time of ${last?.owner} was over`;
           violations.push(violation("I10", early, last, event));
         }
@@ -70,22 +66,4 @@ function earlyMs(last: LockCommand | undefined, event: LockCommand): number {
   if (last?.ttlMs === undefined || last.did === "released" || event.did !== "acquired" || event.owner === last.owner) return 0;
   const ms = last.at + last.ttlMs - event.at;
   return Math.max(ms, 0);
-}
-
-/** From when a fault was put in, for its probe looks later, until it was healed. */
-function brokenExclusion(faults: readonly Fault[]): Window[] {
-  const open = new Map<string, Window>();
-  for (const { id, phase, at, breaksExclusion } of faults) {
-    const known = open.get(id);
-    if (phase === "healed") {
-      if (known !== undefined) open.set(id, { fromAt: known.fromAt, toAt: at });
-    } else if (breaksExclusion === true && known === undefined) open.set(id, { fromAt: at, toAt: Number.POSITIVE_INFINITY });
-  }
-  return [...open.values()];
-}
-
-/** A lock that was forgotten is had twice after the fault too, until its time would have been over. */
-function isBroken(windows: readonly Window[], last: LockCommand | undefined, event: LockCommand): boolean {
-  const sinceAt = last?.at ?? event.at;
-  return event.did === "acquired" && windows.some(({ fromAt, toAt }) => fromAt <= event.at && toAt >= sinceAt);
 }

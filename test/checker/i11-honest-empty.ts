@@ -1,12 +1,8 @@
+import { emptySpans, meets } from "./empty-spans.ts";
+import type { Span } from "./fault-spans.ts";
 import type { Outcome, OwnerChanged, Violation } from "./history.ts";
 import type { HistoryIndex } from "./history-index.ts";
 import { violation } from "./violation.ts";
-
-/** A span of time in which no row of the pool was free. */
-interface Span {
-  readonly fromAt: number;
-  readonly toAt: number;
-}
 
 interface Pool {
   readonly changes: OwnerChanged[];
@@ -15,7 +11,7 @@ interface Pool {
 
 /**
  * I11: at the end the table has the rows it was filled with; and `empty` is answered only if no row was free at some moment between
- * the delivery and its outcome.
+ * the delivery and its outcome, `taken` only if the row that was asked for was not.
  * Free rows over time come from the owner's trigger, which fires before its transaction commits. For a row that is taken this makes
  * the moment of emptiness earlier, which flags nothing wrongly; a row that goes back counts as free only `commitLagMs` later. A
  * claimant whose pool is not known is judged only if all pools had free rows; without times nobody is.
@@ -23,6 +19,7 @@ interface Pool {
 export function honestEmpty(index: HistoryIndex, commitLagMs: number): Violation[] {
   const found: Violation[] = [];
   scanRows(index, found);
+  for (const outcome of index.outcomes) if (outcome.status === "taken") scanTaken(index, outcome, commitLagMs, found);
   const empties = index.outcomes.filter(({ status }) => status === "empty");
   if (empties.length === 0) return found;
   const pools = new Map<string, Span[]>();
@@ -66,31 +63,6 @@ function poolsOf(index: HistoryIndex): Map<string, Pool> {
   return pools;
 }
 
-/** All of time, where a change's own time is not known. */
-function emptySpans({ changes, freeRows }: Pool, commitLagMs: number): Span[] {
-  const steps: { readonly at: number; readonly by: number }[] = [];
-  for (const { at, was, became } of changes) {
-    if (!Number.isFinite(at)) return [{ fromAt: Number.NEGATIVE_INFINITY, toAt: Number.POSITIVE_INFINITY }];
-    if (was === null && became !== null) steps.push({ at, by: -1 });
-    else if (was !== null && became === null) steps.push({ at: at + commitLagMs, by: 1 });
-  }
-  // At one time rows are taken first: a moment of emptiness between is possible.
-  steps.sort((one, other) => one.at - other.at || one.by - other.by);
-  const spans: Span[] = [];
-  let free = freeRows;
-  let fromAt = free <= 0 ? Number.NEGATIVE_INFINITY : undefined;
-  for (const { at, by } of steps) {
-    free += by;
-    if (free <= 0) fromAt ??= at;
-    else if (fromAt !== undefined) {
-      spans.push({ fromAt, toAt: at });
-      fromAt = undefined;
-    }
-  }
-  if (fromAt !== undefined) spans.push({ fromAt, toAt: Number.POSITIVE_INFINITY });
-  return spans;
-}
-
 function scanEmpty(
   index: HistoryIndex,
   outcome: Outcome,
@@ -108,15 +80,17 @@ function scanEmpty(
   found.push(violation("I11", sentence, delivered, outcome));
 }
 
-/** Whether any span touches the time between. Spans are in order and apart: the first that ends late enough decides. */
-function meets(spans: readonly Span[], fromAt: number, toAt: number): boolean {
-  let low = 0;
-  let high = spans.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((spans[middle]?.toAt ?? fromAt) < fromAt) low = middle + 1;
-    else high = middle;
-  }
-  const span = spans[low];
-  return span !== undefined && !(span.fromAt > toAt);
+/** A row that nobody saw may have been anybody's. */
+function scanTaken(index: HistoryIndex, outcome: Outcome, commitLagMs: number, found: Violation[]): void {
+  const log = index.deliveries.get(outcome.delivery);
+  const delivered = log?.delivered[0];
+  const pick = log?.message?.sent[0]?.pick;
+  const row = pick === undefined ? undefined : index.resources.get(pick);
+  const first = row?.owners[0];
+  const last = row?.finalRows[0];
+  if (delivered === undefined || row === undefined || (first === undefined && last === undefined)) return;
+  const freeRows = (first === undefined ? last?.owner : first.was) === null ? 1 : 0;
+  if (meets(emptySpans({ changes: row.owners, freeRows }, commitLagMs), delivered.at, outcome.at)) return;
+  const sentence = `${outcome.claimant} was told that ${pick} is taken, which was free all the time from its delivery on`;
+  found.push(violation("I11", sentence, delivered, outcome));
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { badHistories } from "./bad-histories.ts";
 import { all, altered, baseHistory, without } from "./base-history.ts";
+import { badDeaths, goodDeaths, unjudgedDeaths } from "./death-histories.ts";
 import { goodHistories } from "./good-histories.ts";
 import { judge } from "./judge.ts";
 import { SIMULATED_RUN } from "./judge-options.ts";
@@ -16,7 +17,7 @@ describe("the checker", () => {
       violations: [],
       operations: 16,
       faultsHit: 1,
-      figures: { unknownAnswers: 0, duplicateEffects: 0, lockOverlapMs: 0 },
+      figures: { unknownAnswers: 0, duplicateEffects: 0, lockOverlapMs: 0, deathsJudged: 0 },
       judged: ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "I13"],
     });
   });
@@ -61,6 +62,33 @@ describe("the checker", () => {
     const forgot = goodHistories.find(([what]) => what.startsWith("a held lock is acquired"))?.[1];
 
     expect(judge(forgot?.(baseHistory()) ?? [], SIMULATED_RUN).figures?.lockOverlapMs).toBe(60);
+  });
+});
+
+describe("the checker, of deaths in a run on real servers,", () => {
+  const REAL_RUN = { clockErrorMs: 20 };
+
+  it.each(badDeaths)("rejects: %s", (_, change) => {
+    const { verdict, violations, figures } = judge(change(baseHistory()), REAL_RUN);
+
+    expect(verdict).toBe("invalid");
+    expect(violations.map(({ invariant }) => invariant)).toEqual(["I13"]);
+    expect(violations[0]?.events.map(({ what }) => what)).toEqual(["started", "fault"]);
+    expect(figures?.deathsJudged).toBe(1);
+  });
+
+  it.each(goodDeaths)("accepts: %s", (_, change) => {
+    const { violations, figures } = judge(change(baseHistory()), REAL_RUN);
+
+    expect(violations).toEqual([]);
+    expect(figures?.deathsJudged).toBe(1);
+  });
+
+  it.each(unjudgedDeaths)("does not judge one when %s", (_, change) => {
+    const { violations, figures } = judge(change(baseHistory()), REAL_RUN);
+
+    expect(violations.filter(({ sentence }) => sentence.includes("was not served again"))).toEqual([]);
+    expect(figures?.deathsJudged).toBe(0);
   });
 });
 

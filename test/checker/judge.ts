@@ -12,11 +12,13 @@ import { settledLast } from "./i6-settled-last.ts";
 import { resolvedWrites } from "./i7-resolved-writes.ts";
 import { countDuplicateEffects, effectsOnce } from "./i8-effects-once.ts";
 import { heldInTime } from "./i9-held-in-time.ts";
+import { oneMajority } from "./i10-one-majority.ts";
 import { type LockFindings, ownLock } from "./i10-own-lock.ts";
 import { honestEmpty } from "./i11-honest-empty.ts";
 import { nothingEscapes } from "./i12-nothing-escapes.ts";
 import { doneInTime } from "./i13-done-in-time.ts";
 import { freedInTime } from "./i13-freed-in-time.ts";
+import { type DeathFindings, servedAfterDeath } from "./i13-served-after-death.ts";
 import { DEFAULT_CLOCK_ERROR_MS, DEFAULT_COMMIT_LAG_MS, type JudgeOptions } from "./judge-options.ts";
 import { judgedInvariants } from "./judged-invariants.ts";
 import { countTried, reasonForDoubt } from "./reason-for-doubt.ts";
@@ -28,8 +30,8 @@ import { countTried, reasonForDoubt } from "./reason-for-doubt.ts";
  */
 export function judge(history: readonly HistoryEvent[], options: JudgeOptions = {}): Verdict {
   const index = indexHistory(history);
-  const locks = ownLock(index);
-  const violations = scan(index, locks, options);
+  const counting = { locks: ownLock(index), deaths: servedAfterDeath(index) };
+  const violations = scan(index, counting, options);
   const tried = countTried(index);
   const reason = violations.length > 0 ? undefined : reasonForDoubt(history, index, tried, options);
   return {
@@ -41,14 +43,21 @@ export function judge(history: readonly HistoryEvent[], options: JudgeOptions = 
     figures: {
       unknownAnswers: tried.unknownAnswers,
       duplicateEffects: countDuplicateEffects(index),
-      lockOverlapMs: locks.overlapMs,
+      lockOverlapMs: counting.locks.overlapMs,
+      deathsJudged: counting.deaths.deathsJudged,
     },
     judged: judgedInvariants(index),
   };
 }
 
+/** Of the scans that count as well. */
+interface CountingScans {
+  readonly locks: LockFindings;
+  readonly deaths: DeathFindings;
+}
+
 /** Witnesses tell what they saw when all has stopped: of a run that was not seen to its end nobody knows what is missing in it. */
-function scan(index: HistoryIndex, locks: LockFindings, options: JudgeOptions): Violation[] {
+function scan(index: HistoryIndex, { locks, deaths }: CountingScans, options: JudgeOptions): Violation[] {
   if (!index.frames.some(({ mark }) => mark === "ended")) return [];
   const { clockErrorMs = DEFAULT_CLOCK_ERROR_MS, commitLagMs = DEFAULT_COMMIT_LAG_MS } = options;
   return [
@@ -65,9 +74,11 @@ function scan(index: HistoryIndex, locks: LockFindings, options: JudgeOptions): 
     ...effectsOnce(index),
     ...heldInTime(index),
     ...locks.violations,
+    ...oneMajority(index),
     ...honestEmpty(index, commitLagMs),
     ...nothingEscapes(index),
     ...doneInTime(index),
-    ...freedInTime(index, options),
+    ...(options.seesRenewals === true ? freedInTime(index) : []),
+    ...deaths.violations,
   ];
 }

@@ -5,11 +5,14 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { baseHistory } from "./base-history.ts";
-import type { HistoryEvent } from "./history.ts";
+import type { HistoryEvent, InvariantName } from "./history.ts";
 import { judge } from "./judge.ts";
 import { episodesIn, readHistory } from "./read-history.ts";
+import { roundNumbers } from "./round-numbers.ts";
+import { tellJudged } from "./tell-judged.ts";
 
 const PROGRAM = fileURLToPath(new URL("read-verdict.ts", import.meta.url));
+const FIRST_NINE = ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9"] as const;
 let folder: string;
 
 beforeEach(() => {
@@ -79,8 +82,41 @@ describe("the logs of a run", () => {
     const invalid = spawnSync(process.execPath, ["--import", "tsx", PROGRAM, folder], { encoding: "utf8" });
 
     expect(unknown.status).toBe(2);
-    expect(JSON.parse(unknown.stdout)).toMatchObject({ verdict: "unknown", operations: 16, tornLines: 0 });
+    expect(JSON.parse(unknown.stdout)).toEqual({
+      verdict: "unknown",
+      episodes: [expect.objectContaining({ verdict: "unknown", operations: 16, tornLines: 0 })],
+    });
     expect(invalid.status).toBe(1);
+    expect(invalid.stdout).toContain("judged: I1 to I");
     expect(invalid.stdout).toContain("I1: voucher:1 went from a to b without being free between");
+  });
+
+  it.each([
+    [[], "Name the folder of a run's logs."],
+    [["one", "two"], "Name one folder: two is a second one."],
+    [["no-such-folder"], "There is no folder no-such-folder."],
+    [["--seeds", "-5"], "Unknown option '--seeds'"],
+  ])("are not looked for by a program that is asked with %j", (args, line) => {
+    const refused = spawnSync(process.execPath, ["--import", "tsx", PROGRAM, ...args], { encoding: "utf8" });
+
+    expect(refused).toMatchObject({ status: 64, stdout: "", stderr: expect.stringContaining(line) });
+    expect(refused.stderr).toContain("npm run verdict -- <folder> [--json]");
+  });
+});
+
+describe("a verdict in words", () => {
+  it.each<[readonly InvariantName[], string]>([
+    [[...FIRST_NINE, "I11", "I12", "I13"], "judged: I1 to I9, I11 to I13; not I10, of which nothing was seen"],
+    [[...FIRST_NINE, "I10", "I11", "I12", "I13"], "judged: I1 to I13"],
+    [["I1", "I2", "I12"], "judged: I1, I2, I12; not I3 to I11, I13, of which nothing was seen"],
+    [[], "judged: nothing, since nothing was seen of any invariant"],
+  ])("says of %j what was judged", (judged, line) => {
+    expect(tellJudged(judged)).toBe(line);
+  });
+
+  it("rounds times, and leaves the names that have digits in them", () => {
+    const sentence = "pod-1.12 had m1.1.123.pod-2.10 for 139.55926322005735 ms, 0.0451 ms and 12.5 ms";
+
+    expect(roundNumbers(sentence)).toBe("pod-1.12 had m1.1.123.pod-2.10 for 139.6 ms, 0 ms and 12.5 ms");
   });
 });

@@ -63,6 +63,7 @@ const KINDS: Readonly<Record<HistoryEvent["what"], true>> = {
   "final-claim": true,
   effect: true,
   "final-message": true,
+  "final-letter": true,
   lock: true,
   fault: true,
   frame: true,

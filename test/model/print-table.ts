@@ -1,4 +1,6 @@
+import { counted } from "../checker/counted.ts";
 import type { CheckedModel } from "./check-model.ts";
+import type { Model } from "./model.ts";
 
 const NAME_WIDTH = 38;
 const BOUNDS_WIDTH = 64;
@@ -16,10 +18,23 @@ export function tableHead(): string {
   });
 }
 
+/** Takes the searches as they end, and gives their rows to `say` in the order of `models`: each as soon as all before it have ended. */
+export function rowsInOrder(models: readonly Model[], say: (row: string) => void): (checked: CheckedModel) => void {
+  const ended = new Map<string, CheckedModel>();
+  const left = models.map(({ name }) => name);
+  return (checked) => {
+    ended.set(checked.model.name, checked);
+    for (let next = ended.get(left[0] ?? ""); next !== undefined; next = ended.get(left[0] ?? "")) {
+      say(tableRow(next));
+      left.shift();
+    }
+  };
+}
+
 /** One search: of a counter-example, how long it is and what it breaks. */
 export function tableRow(checked: CheckedModel): string {
   const { model, states, depth, seconds, expected, result, trail, reason } = checked;
-  const found = trail === undefined ? "" : ` (${trail.breaks}, in ${trail.steps} steps)`;
+  const found = trail === undefined ? "" : ` (${trail.breaks}, in ${counted(trail.steps, "step")})`;
   return line({
     name: model.name,
     bounds: model.bounds,

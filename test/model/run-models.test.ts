@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { checkModel } from "./check-model.ts";
+import { type CheckedModel, checkModel } from "./check-model.ts";
 import type { Model } from "./model.ts";
 import { models } from "./models.ts";
+import { rowsInOrder } from "./print-table.ts";
 import { readVerdict } from "./read-verdict.ts";
 import { findSpinTools } from "./spin-tools.ts";
 
@@ -92,6 +93,25 @@ describe("a search that proves nothing", () => {
     expect(verdict).toMatchObject({ result: "error", reason });
   });
 });
+
+describe("the table of the searches", () => {
+  it("has its rows in the order of the models, in whatever order they end", () => {
+    const chosen = ["outbox", "outbox/before", "honest-empty"].map(called);
+    const rows: string[] = [];
+    const tell = rowsInOrder(chosen, (row) => rows.push(row.split(" ")[0] ?? ""));
+
+    for (const model of [2, 1].flatMap((index) => chosen[index] ?? [])) tell(searched(model));
+    const early = [...rows];
+    tell(searched(called("outbox")));
+
+    expect(early).toEqual([]);
+    expect(rows).toEqual(["outbox", "outbox/before", "honest-empty"]);
+  });
+});
+
+function searched(model: Model): CheckedModel {
+  return { model, expected: model.expected, result: "pass", states: 1, depth: 1, seconds: 1 };
+}
 
 function called(name: string): Model {
   const model = models.find((each) => each.name === name);

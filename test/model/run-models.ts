@@ -1,8 +1,9 @@
 import { parseArgs } from "node:util";
+import { counted } from "../checker/counted.ts";
 import { readUsage } from "../support/read-usage.ts";
 import { type CheckedModel, checkModel } from "./check-model.ts";
 import { models } from "./models.ts";
-import { tableHead, tableRow } from "./print-table.ts";
+import { rowsInOrder, tableHead } from "./print-table.ts";
 import { findSpinTools } from "./spin-tools.ts";
 
 // npm run model [-- --json] [-- --only name]: searches every model exhaustively. Exits with 1 when one is not as expected, or unknown.
@@ -29,7 +30,7 @@ if (values.json) {
 } else {
   const states = checked.reduce((sum, model) => sum + model.states, 0);
   process.stdout.write(
-    `\n${checked.length} searches, ${states.toLocaleString("en")} states, ${wrong.length} not as expected\n`,
+    `\n${counted(checked.length, "search", "searches")}, ${counted(states, "state")}, ${wrong.length} not as expected\n`,
   );
 }
 process.exitCode = wrong.length === 0 ? 0 : 1;
@@ -38,13 +39,14 @@ async function checkAll(): Promise<readonly CheckedModel[]> {
   const tools = await findSpinTools();
   const say = values.json ? process.stderr : process.stdout;
   say.write(`${tableHead()}\n`);
+  const tell = rowsInOrder(chosen, (row) => say.write(`${row}\n`));
   const results = new Map<string, CheckedModel>();
   const waiting = [...chosen];
   const worker = async (): Promise<void> => {
     for (let model = waiting.shift(); model !== undefined; model = waiting.shift()) {
       const result = await checkModel(tools, model);
       results.set(model.name, result);
-      say.write(`${tableRow(result)}\n`);
+      tell(result);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));

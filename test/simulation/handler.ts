@@ -24,7 +24,7 @@ export interface HandlerPorts {
   readonly chronicle: Chronicle;
 }
 
-type WriteKind = Pick<Write, "completes" | "publishes">;
+type WriteKind = Pick<Write, "completes" | "publishes" | "result">;
 
 /** A quick run takes so much less. */
 const QUICKER = 50;
@@ -33,7 +33,7 @@ const QUICKER = 50;
 const PARTS = 5;
 
 /** A write whose end is not known yet. */
-export type OpenWrite = Pick<Write, "op" | "resource" | "token">;
+export type OpenWrite = Pick<Write, "op" | "resource" | "token" | "result">;
 
 /** The outcome of the engine tells how these ended: the completion that follows a handler which returned. */
 export const openCompletions = new WeakMap<Delivery, OpenWrite>();
@@ -52,6 +52,8 @@ export async function handle(ports: HandlerPorts, delivery: Delivery, claim: Cla
   const isSlow = runs <= work.slowRuns;
   const { resource, token } = run.about;
   const { at, by } = run.stamp();
+  const { claimant } = run;
+  const locks = run.locks(ports);
   const started = {
     at,
     by,
@@ -59,16 +61,17 @@ export async function handle(ports: HandlerPorts, delivery: Delivery, claim: Cla
     delivery: delivery.id,
     resource,
     token,
-    claimant: run.claimant,
+    claimant,
     attempt,
     resumed,
+    locks,
   } as const;
-  chronicle.add(isShared && message.plan.mode === "resource" ? { ...started, mode: "shared" } : started);
+  if (message.plan.mode === "pool") chronicle.add({ ...started, row: run.row() });
+  else chronicle.add(isShared ? { ...started, mode: "shared" } : started);
 
   if (work.asserts) run.assertHeld();
   if (work.hasEffect) await run.sendEffect();
   for (let write = 0; write < work.writes; write += 1) await run.write();
-  const locks = run.locks(ports);
   for (const key of locks) process.restingOn.set(key, { resource: run.about.resource, token: run.about.token });
   try {
     await run.work(work, isSlow);
@@ -82,12 +85,14 @@ export async function handle(ports: HandlerPorts, delivery: Delivery, claim: Cla
     throw new Error("the handler fails");
   }
   await run.end(work, isSlow);
-  return `result of ${claim.key}`;
+  return run.result;
 }
 
 class HandlerRun {
   readonly claimant: string;
   readonly about: { readonly delivery: string; readonly resource: string; readonly token: number };
+  /** What it returns. */
+  readonly result: string;
   readonly #ports: HandlerPorts;
   readonly #delivery: Delivery;
   readonly #claim: Claim<unknown>;
@@ -100,8 +105,15 @@ class HandlerRun {
     const { plan } = delivery.message;
     const isPool = plan.mode === "pool";
     const resource = `${isPool ? POOL_NAME : RESOURCE_NAME}:${claim.key}`;
+    this.result = `result of ${claim.key}`;
     this.claimant = isPool ? claimantOf(plan) : plan.claimant;
     this.about = { delivery: delivery.id, resource, token: Number(claim.token) };
+  }
+
+  /** The row that the engine handed over, which must be the one that is claimed. */
+  row(): string {
+    const { row } = this.#claim;
+    return `${POOL_NAME}:${typeof row === "object" && row !== null && "id" in row ? String(row.id) : "none"}`;
   }
 
   stamp(): { readonly at: number; readonly by: string } {
@@ -159,26 +171,51 @@ class HandlerRun {
     return this.#fenced({ completes: false }, () => this.#claim.transaction((tx) => tx.query("insert")));
   }
 
-  async end({ ending }: WorkPlan, isSlow: boolean): Promise<unknown> {
+  async end(work: WorkPlan, isSlow: boolean): Promise<unknown> {
+    const { ending } = work;
     switch (ending === "release" && !isSlow ? "return" : ending) {
       case "return":
-        openCompletions.set(this.#delivery, { op: this.#begin({ completes: true, publishes: false }), ...this.about });
-        return undefined;
+        return this.#return();
       case "complete":
-        return await this.#fenced({ completes: true, publishes: false }, () => this.#claim.complete(), true);
+        return await this.#complete();
       case "complete-with":
-        return await this.#fenced({ completes: true, publishes: true }, () =>
-          this.#claim.complete(async (tx) => {
-            await tx.query("insert");
-            await tx.publish("assigned", null);
-            return "assigned";
-          }),
-        );
+        return await this.#completeWith();
+      case "complete-caught":
+        await this.failInside().catch(() => {});
+        return this.#return();
+      case "complete-again":
+        if (isSlow) await this.failInside().catch(() => this.work(work, isSlow));
+        return await this.#completeWith();
+      case "complete-unawaited":
+        void this.#complete().catch(() => {});
+        return undefined;
       case "release":
         this.#ports.chronicle.note(this.stamp().at, this.stamp().by, () => `gives ${this.about.resource} back`);
         await this.#claim.release();
         throw new Error("the handler gave back what it had");
     }
+  }
+
+  /** Its completion follows once the handler has returned. */
+  #return(): undefined {
+    const { result } = this;
+    const op = this.#begin({ completes: true, publishes: false, result });
+    openCompletions.set(this.#delivery, { op, ...this.about, result });
+  }
+
+  #complete(): Promise<unknown> {
+    return this.#fenced({ completes: true, publishes: false, result: String(undefined) }, () => this.#claim.complete(), true);
+  }
+
+  #completeWith(): Promise<unknown> {
+    const result = "assigned";
+    return this.#fenced({ completes: true, publishes: true, result }, () =>
+      this.#claim.complete(async (tx) => {
+        await tx.query("insert");
+        await tx.publish("assigned", null);
+        return result;
+      }),
+    );
   }
 
   /** Publishes in a transaction that comes to nothing. */
@@ -205,12 +242,12 @@ class HandlerRun {
   }
 
   /** Field by field: there are many of these, and one shape of them is quick to make and to read. */
-  #tell(phase: Write["phase"], op: string, { completes, publishes = false }: WriteKind): void {
+  #tell(phase: Write["phase"], op: string, { completes, publishes = false, result = "none" }: WriteKind): void {
     const { process, chronicle } = this.#ports;
     const { delivery, resource, token } = this.about;
     const at = process.nowMs();
     const write = { at, by: process.name, what: "write", phase, op, delivery, resource, token, completes } as const;
-    chronicle.add(completes ? { ...write, publishes } : write);
+    chronicle.add(completes ? { ...write, publishes, result } : write);
   }
 
   #begin(kind: WriteKind): string {

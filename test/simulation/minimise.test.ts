@@ -51,6 +51,9 @@ test(
     expect(plan.rows).toEqual({ "": 1 });
     expect(story.split("\n").length).toBeLessThan(60);
     expect(story).toContain("runs the handler: voucher:1 is u");
+    expect(story.split("\n").filter((line) => line.startsWith(">")).length).toBe(
+      verdict.violations.flatMap(({ events }) => events).length,
+    );
     expect(story.trimEnd().split("\n").at(-1)).toMatch(/^I1 is broken: voucher:1 /);
   },
   TIME_LIMIT_MS,

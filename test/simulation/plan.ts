@@ -1,5 +1,19 @@
 import { SeededRandom } from "./seeded-random.ts";
 
+/**
+ * How a handler ends its claim. `release`: a slow run gives its row or key back and throws; a quick one returns. `complete-caught`: it
+ * catches what a completion that failed threw, and returns; `complete-again`: it works on then, and completes; `complete-unawaited`: it
+ * returns while its completion is under way.
+ */
+export type Ending =
+  | "return"
+  | "complete"
+  | "complete-with"
+  | "release"
+  | "complete-caught"
+  | "complete-again"
+  | "complete-unawaited";
+
 /** What a handler does, in this order. */
 export interface WorkPlan {
   readonly asserts: boolean;
@@ -18,8 +32,7 @@ export interface WorkPlan {
   readonly throws: number;
   /** Throws in the work of a transaction, which has published by then; else before. */
   readonly throwsInside: boolean;
-  /** `release`: a slow run gives its row or key back and throws; a quick one returns. */
-  readonly ending: "return" | "complete" | "complete-with" | "release";
+  readonly ending: Ending;
 }
 
 export interface MessagePlan {
@@ -128,7 +141,9 @@ export function planOf(seed: number): Plan {
   const hasScopes = random.chance(0.15);
   const count = random.pick([1, 2, 2, 2, 2, 2, 3, 3, 4, 6]);
   const calmAtMs = Math.round(ttlMs * (1 + random.fraction() * 4));
-  const messages = messagesOf(random, { count, ttlMs, hasScopes, sentWithinMs: random.pick([0, latencyMs * 5, ttlMs]) });
+  const sentWithinMs = random.pick([0, latencyMs * 5, ttlMs]);
+  const usual = messagesOf(random, { count, ttlMs, hasScopes, sentWithinMs });
+  const messages = withRareEndings(usual, new SeededRandom(seed, RARE), ttlMs);
   const claimants = new Set(messages.flatMap((message) => (message.mode === "pool" ? [message.claimant] : []))).size;
   const highestPick = Math.max(0, ...messages.map(({ pick }) => Number(pick ?? 0)));
   const lockBy = random.pick(["none", "claimant", "claimant", "row", "both"] as const);
@@ -202,6 +217,19 @@ function messagesOf(random: SeededRandom, load: Workload): MessagePlan[] {
     });
   }
   return messages;
+}
+
+/** The stream of chance that decides on endings which few handlers have. */
+const RARE = 9;
+
+function withRareEndings(messages: readonly MessagePlan[], random: SeededRandom, ttlMs: number): MessagePlan[] {
+  return messages.map((message) => {
+    if (!random.chance(0.25)) return message;
+    const ending = random.pick(["complete-caught", "complete-again", "complete-unawaited"] as const);
+    // Who goes on after a completion that failed may do so for longer than its lease.
+    const workMs = ending === "complete-again" ? Math.round(ttlMs * 2 * random.fraction()) : message.work.workMs;
+    return { ...message, work: { ...message.work, ending, workMs } };
+  });
 }
 
 function workOf(random: SeededRandom, ttlMs: number): WorkPlan {

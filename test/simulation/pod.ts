@@ -112,12 +112,17 @@ export class Pod {
     const write = openCompletions.get(delivery);
     if (write !== undefined) {
       const phase = outcome.status === "completed" ? "ok" : "error" in outcome ? phaseOf(outcome.error, true) : "info";
-      const { op, resource, token } = write;
-      chronicle.add({ at, by, what: "write", phase, op, delivery: delivery.id, resource, token, completes: true });
+      const { op, resource, token, result = "" } = write;
+      chronicle.add({ at, by, what: "write", phase, op, delivery: delivery.id, resource, token, completes: true, result });
     }
     const { plan } = delivery.message;
     const claimant = plan.mode === "pool" ? claimantOf(plan) : plan.claimant;
-    chronicle.add({ at, by, what: "outcome", delivery: delivery.id, claimant, status: outcome.status });
+    const told = { at, by, what: "outcome", delivery: delivery.id, claimant, status: outcome.status } as const;
+    if (outcome.status === "completed" || outcome.status === "replayed") {
+      chronicle.add({ ...told, result: String(outcome.result) });
+    } else if ("error" in outcome) {
+      chronicle.add({ ...told, code: isExclaimError(outcome.error) ? outcome.error.code : "none" });
+    } else chronicle.add(told);
     if ("error" in outcome) chronicle.note(at, by, () => `because: ${String(outcome.error)}`);
   }
 

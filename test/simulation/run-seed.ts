@@ -3,9 +3,11 @@ import { judge } from "../checker/judge.ts";
 import { SIMULATED_RUN } from "../checker/judge-options.ts";
 import { earnedEnds } from "./earned-ends.ts";
 import { keptLeases } from "./kept-leases.ts";
+import { keptRows } from "./kept-rows.ts";
 import { type Plan, planOf } from "./plan.ts";
 import { MAX_DEFERRALS } from "./pod.ts";
 import { withoutRealTime } from "./real-time-trap.ts";
+import { toldResults } from "./told-results.ts";
 import { type Planted, type Run, runPlan } from "./world.ts";
 
 /** A run and what the checker says of it. */
@@ -36,7 +38,12 @@ export async function judgePlan(plan: Plan, planted?: Planted): Promise<JudgedRu
     const history = escaped.length === 0 ? run.history : [...run.history, ...escaped];
     return {
       run,
-      verdict: alsoBy(judge(history, SIMULATED_RUN), [...keptLeases(history), ...earnedEnds(history, MAX_DEFERRALS)]),
+      verdict: alsoBy(judge(history, SIMULATED_RUN), [
+        ...keptLeases(history),
+        ...keptRows(history, plan),
+        ...toldResults(history),
+        ...earnedEnds(history, plan, MAX_DEFERRALS),
+      ]),
     };
   } finally {
     Error.stackTraceLimit = stackTraceLimit;

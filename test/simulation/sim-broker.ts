@@ -7,7 +7,7 @@ import { isPatient, type LeftOver } from "./rest-time.ts";
 import type { Scheduler } from "./scheduler.ts";
 import type { SeededRandom } from "./seeded-random.ts";
 import type { SimProcess } from "./sim-process.ts";
-import { poolName } from "./witness.ts";
+import { POOL_NAME, poolName } from "./witness.ts";
 
 /** A message as the broker keeps it. */
 export interface BrokerMessage {
@@ -152,8 +152,9 @@ export class SimBroker {
   #send(plan: MessagePlan): void {
     const { chronicle, scheduler } = this.#ports;
     const claimant = plan.mode === "pool" ? claimantOf(plan) : plan.claimant;
-    const { id: message, mode, isPoison, scope } = plan;
-    const of = mode === "pool" ? { pool: poolName(scope) } : {};
+    const { id: message, mode, isPoison, scope, pick } = plan;
+    const picked = pick === null ? {} : { pick: `${POOL_NAME}:${pick}` };
+    const of = mode === "pool" ? { pool: poolName(scope), ...picked } : {};
     const mayDie = mayBeGivenUp(this.#ports.plan, plan);
     chronicle.add({ at: scheduler.nowMs, by: "importer", what: "sent", message, mode, claimant, isPoison, mayDie, ...of });
     const sent: BrokerMessage = { plan, state: "waiting", attemptsMade: 0, deferrals: 0, runs: 0, active: undefined };
@@ -259,7 +260,8 @@ export class SimBroker {
 function mayBeGivenUp(plan: Plan, message: MessagePlan): boolean {
   const { faults, maxHoldMs, broker } = plan;
   const { isPoison, work, claimant } = message;
-  if (isPoison || work.throws > 0 || work.ending === "release") return true;
+  // A completion that failed fails its handler, also one that caught it.
+  if (isPoison || work.throws > 0 || work.ending === "release" || work.ending === "complete-caught") return true;
   // Handed over anew while its handler works, it may be put off until it is given up; and then a stall loses the claim of that handler.
   if (work.stallMs > 0 && !broker.renews) return true;
   // Those that want the same may be in each other's way too often.

@@ -187,6 +187,11 @@ export class SimDatabase {
     }
   }
 
+  dump(): void {
+    this.witness.dump();
+    for (const { messageId } of this.deadLetters.letters()) if (messageId !== null) this.witness.keptLetter(messageId);
+  }
+
   #underFence(
     subject: TransactionSubject,
     work: (publish: (topic: string) => Promise<string>) => Promise<void>,

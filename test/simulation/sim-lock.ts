@@ -50,15 +50,19 @@ export class SimLockServer {
     return {
       name: "simulated",
       capabilities: this.capabilities,
-      acquire: (key, options) =>
-        ask(
+      acquire: async (key, options) => {
+        const sentAt = process.nowMs();
+        const attempt = await ask(
           () => `asks for the lock ${key}`,
           async () => {
             const attempt = await this.#backend.acquire(key, options);
             if (attempt.lease !== null) this.#tell("acquired", attempt.lease);
             return attempt;
           },
-        ),
+        );
+        if (attempt.lease !== null) this.#leased(process, attempt.lease, sentAt);
+        return attempt;
+      },
       extend: async (lease) => {
         const sentAt = process.nowMs();
         const claim = process.restingOn.get(lease.key);
@@ -70,6 +74,7 @@ export class SimLockServer {
             return holds;
           },
         );
+        if (isOurs) this.#leased(process, lease, sentAt);
         // What rests on the lock must not be trusted any more, whatever the ledger says; unless that is over, and another claim rests on it.
         if (!isOurs && claim !== undefined && claim === process.restingOn.get(lease.key)) {
           this.#chronicle.add({ at: process.nowMs(), by: process.name, what: "leased", ...claim, sentAt, ttlMs: 0 });
@@ -97,6 +102,11 @@ export class SimLockServer {
     };
   }
 
+  /** The process may trust the lock until then. */
+  #leased(process: SimProcess, { key, ttlMs }: LockLease, sentAt: number): void {
+    this.#chronicle.add({ at: process.nowMs(), by: process.name, what: "leased", resource: lockName(key), sentAt, ttlMs });
+  }
+
   /** Several hold a shared key at once: what was there before says nothing then. */
   #tell(did: "acquired" | "extended" | "released", { key, owner, ttlMs, mode }: LockLease): void {
     if (mode === "shared") return;
@@ -109,4 +119,9 @@ export class SimLockServer {
     const at = this.#scheduler.nowMs;
     this.#chronicle.add({ at, by: "monitor", what: "lock", n: this.#commands, node: "lock-1", key, owner, did, was, ttlMs });
   }
+}
+
+/** How histories name a lock that a process relies on. */
+export function lockName(key: string): string {
+  return `lock ${key}`;
 }

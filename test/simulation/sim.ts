@@ -1,42 +1,27 @@
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { counted } from "../checker/counted.ts";
+import { readUsage } from "../support/read-usage.ts";
 import { minimise } from "./minimise.ts";
 import { planOf } from "./plan.ts";
-import { readOptions, type SimOptions } from "./read-options.ts";
+import { readOptions, type SimOptions, USAGE } from "./read-options.ts";
 import { judgeSeed } from "./run-seed.ts";
 import { storyOf } from "./story.ts";
 import { addRun, addTotals, faultCount, NOTHING, reportOf, type Totals } from "./totals.ts";
 
 /**
- * `npm run sim`: the engine's own files in a simulated world, one seed after another, until one breaks a promise.
- *
- *     --seeds N      how many seeds (default 10,000)
- *     --from S       the first of them (default 1)
- *     --workers W    processes that share them (default 1)
- *     --seed S       this seed alone, and its story
- *     --keep-going   all seeds, also after one that failed
- *     --json         one object on stdout: { seeds, events, faults, violations }
+ * `npm run sim`: the engine's own files in a simulated world, one seed after another, until one breaks a promise. `USAGE` has its options.
  *
  * Exit code 64 when it is asked for what it does not know, 1 when a promise was broken; the story of the first such seed, made as small as it gets, goes to stderr.
  */
 const PROGRESS_EVERY_MS = 10_000;
-
-/** As sysexits(3) has it. */
-const WRONG_USE = 64;
 
 type Range = Pick<SimOptions, "from" | "seeds" | "keepsGoing">;
 
 void main();
 
 async function main(): Promise<void> {
-  let options: SimOptions;
-  try {
-    options = readOptions(process.argv.slice(2));
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message.split("\n")[0] : String(error)}\n`);
-    process.exitCode = WRONG_USE;
-    return;
-  }
+  const options = readUsage(USAGE, () => readOptions(process.argv.slice(2)));
   if (options.seed !== undefined) return await tellOne(options.seed, options);
   if (process.send !== undefined) {
     process.send(await runRange(options));
@@ -52,7 +37,9 @@ async function main(): Promise<void> {
   if (first === undefined) return;
   process.exitCode = 1;
   const { plan, verdict, tries } = await minimise(planOf(first));
-  process.stderr.write(`\nThe smallest that still fails, after ${tries} tries:\n\n${await storyOf(plan, verdict.violations)}`);
+  process.stderr.write(
+    `\nThe smallest that still fails, after ${counted(tries, "try", "tries")}:\n\n${await storyOf(plan, verdict.violations)}`,
+  );
 }
 
 function summaryOf(totals: Totals): string {
@@ -66,7 +53,7 @@ async function tellOne(seed: number, { isJson }: SimOptions): Promise<void> {
   if (isJson) process.stdout.write(summaryOf(totals));
   const out = isJson ? process.stderr : process.stdout;
   out.write(await storyOf(planOf(seed), verdict.violations));
-  out.write(reportOf(totals, 0));
+  out.write(reportOf(totals));
   if (verdict.violations.length > 0) process.exitCode = 1;
 }
 
@@ -78,7 +65,7 @@ async function runRange({ from, seeds, keepsGoing }: Range): Promise<Totals> {
     if (totals.failing.length > 0 && !keepsGoing) break;
     if (performance.now() < tellAtMs) continue;
     tellAtMs = performance.now() + PROGRESS_EVERY_MS;
-    process.stderr.write(`${totals.seeds} of ${seeds} seeds from ${from}, ${totals.violations} violations\n`);
+    process.stderr.write(`${totals.seeds} of ${seeds} seeds from ${from}, ${counted(totals.violations, "violation")}\n`);
   }
   return totals;
 }

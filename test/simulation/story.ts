@@ -1,32 +1,59 @@
+import { counted } from "../checker/counted.ts";
 import type { HistoryEvent, Violation } from "../checker/history.ts";
+import { roundNumbers } from "../checker/round-numbers.ts";
 import type { Note } from "./chronicle.ts";
+import { inOrder } from "./in-order.ts";
 import type { FaultPlan, MessagePlan, Plan } from "./plan.ts";
 import { type Planted, runPlan } from "./world.ts";
 
-/** Runs a plan once more and tells what happens in it: what it is made of, line by line what happens, and what is broken at the end. */
+const TIME_WIDTH = 9;
+
+/**
+ * Runs a plan once more and tells what happens in it: what it is made of, line by line what happens, and what is broken at the end.
+ * The lines that a broken promise is made of have a `>` before them.
+ */
 export async function storyOf(plan: Plan, violations: readonly Violation[], planted: Planted = {}): Promise<string> {
   const { chronicle } = await runPlan(plan, { isTold: true, planted });
-  const lines = (chronicle.story ?? []).map(
-    (event, index) => `${String(index + 1).padStart(4)}  ${timeOf(event.at)}  ${event.by.padEnd(8)} ${phraseOf(event)}`,
-  );
-  const broken = violations.map(({ invariant, sentence }) => `${invariant} is broken: ${sentence}.`);
-  return [settingOf(plan), "", ...lines, "", ...(broken.length === 0 ? ["Every promise was kept."] : broken), ""].join("\n");
+  const guilty = new Set(violations.flatMap(({ events }) => events.map((event) => JSON.stringify(event))));
+  const told = chronicle.story ?? [];
+  const lines = inOrder([...told, ...unseenBy(told, violations)]).map(({ atMs, event }, index) => {
+    const mark = guilty.has(JSON.stringify(event)) ? ">" : " ";
+    return `${mark}${String(index + 1).padStart(4)}  ${timeOf(atMs)}  ${event.by.padEnd(8)} ${phraseOf(event)}`;
+  });
+  const broken = violations.map(({ invariant, sentence }) => `${invariant} is broken: ${roundNumbers(sentence)}.`);
+  const end = broken.length === 0 ? ["Every promise was kept."] : broken;
+  return [settingOf(plan, faultsHit(told)), "", ...lines.map(roundNumbers), "", ...end, ""].join("\n");
 }
 
-function settingOf(plan: Plan): string {
+/** What a promise was broken by and only the judge of the run saw: a rejection that nobody took care of. */
+function unseenBy(told: readonly (HistoryEvent | Note)[], violations: readonly Violation[]): HistoryEvent[] {
+  const seen = new Set(told.map((event) => JSON.stringify(event)));
+  return violations.flatMap(({ events }) => events.filter((event) => !seen.has(JSON.stringify(event))));
+}
+
+function faultsHit(told: readonly (HistoryEvent | Note)[]): ReadonlySet<string> {
+  return new Set(
+    told.flatMap((event) => ("what" in event && event.what === "fault" && event.phase === "hit" ? [event.id] : [])),
+  );
+}
+
+function settingOf(plan: Plan, hit: ReadonlySet<string>): string {
   const { seed, processes, slots, rows, ttlMs, broker, resource } = plan;
   const counts = Object.entries(rows).map(([scope, count]) => (scope === "" ? `${count}` : `${count} in scope ${scope}`));
   const lines = [
-    `Seed ${seed}: ${processes} processes with ${slots} messages each at a time, rows: ${counts.join(", ")}; ttl ${ttlMs} ms.`,
+    `Seed ${seed}: ${counted(processes, "process", "processes")} with ${counted(slots, "message")} each at a time, rows: ${counts.join(", ")}; ttl ${ttlMs} ms.`,
     `Locks: ${plan.lockBy}. onFailure ${plan.onFailure}, onGiveUp ${plan.onGiveUp}, onReplay ${plan.onReplay}, ` +
       `onContended ${plan.onContended}, onEmpty ${plan.onEmpty}, maxHoldMs ${plan.maxHoldMs ?? "none"}.`,
-    `Broker: again after ${broker.timeoutMs} ms${broker.renews ? " unless renewed" : ""}, ${broker.attempts} attempts` +
+    `Broker: again after ${broker.timeoutMs} ms${broker.renews ? " unless renewed" : ""}, ${counted(broker.attempts, "attempt")}` +
       `${broker.noticesCrash ? ", notices a crash" : ""}. Keys: ${resource.mode}, ${resource.minIntervalMs} ms from ${resource.from}.`,
     ...plan.messages.map(messageLine),
-    ...plan.faults.map((fault, index) => `Fault f${index + 1}: ${faultLine(fault)}.`),
+    ...plan.faults.map((fault, index) => {
+      const id = `f${index + 1}`;
+      return `Fault ${id}: ${faultLine(fault)}${hit.has(id) ? "" : ": not reached"}.`;
+    }),
     `No fault after ${plan.calmAtMs} ms.`,
   ];
-  return lines.join("\n");
+  return lines.map(roundNumbers).join("\n");
 }
 
 function messageLine({ id, mode, claimant, scope, pick, sentAtMs, isPoison, work }: MessagePlan): string {
@@ -35,9 +62,9 @@ function messageLine({ id, mode, claimant, scope, pick, sentAtMs, isPoison, work
   const does = [
     `works ${work.workMs} ms${work.ignoresSignal ? ", deaf to its signal" : ""}`,
     ...(work.stallMs > 0 ? [`stalls ${work.stallMs} ms`] : []),
-    ...(work.writes > 0 ? [`${work.writes} fenced writes`] : []),
+    ...(work.writes > 0 ? [counted(work.writes, "fenced write")] : []),
     ...(work.hasEffect ? ["an effect outside"] : []),
-    ...(work.throws > 0 ? [`throws ${work.throws} times${work.throwsInside ? " in its transaction" : ""}`] : []),
+    ...(work.throws > 0 ? [`throws ${counted(work.throws, "time")}${work.throwsInside ? " in its transaction" : ""}`] : []),
     isPoison ? "never succeeds" : `ends by ${work.ending}`,
   ];
   return `Message ${id} at ${sentAtMs} ms: ${claimant} wants ${wanted}${where}; the handler ${does.join(", ")}.`;
@@ -52,8 +79,8 @@ function faultLine(fault: FaultPlan): string {
   return `${fault.kind} at delivery ${fault.delivery}`;
 }
 
-function timeOf(ms: number): string {
-  return `${(ms / 1_000).toFixed(4).padStart(9)} s`;
+function timeOf(atMs: number | undefined): string {
+  return atMs === undefined ? " ".repeat(TIME_WIDTH + 3) : `${atMs.toFixed(1).padStart(TIME_WIDTH)} ms`;
 }
 
 /** What an event says in plain words. */
@@ -68,7 +95,7 @@ function phraseOf(event: HistoryEvent | Note): string {
       return `runs the handler: ${event.resource} is ${event.claimant}'s, token ${event.token}, attempt ${event.attempt}`;
     case "leased":
       if (event.ttlMs === 0) return `is told that ${event.resource ?? "nothing"} is no longer its own, token ${event.token}`;
-      return `is told that ${event.resource ?? "all it holds"} is its own, token ${event.token}, for ${event.ttlMs} ms`;
+      return `is told that ${event.resource ?? "all it holds"} is its own${underToken(event.token)}, for ${event.ttlMs} ms`;
     case "held":
       return `is told that it still holds ${event.resource}, token ${event.token}`;
     case "write":
@@ -80,6 +107,10 @@ function phraseOf(event: HistoryEvent | Note): string {
     default:
       return witnessPhrase(event);
   }
+}
+
+function underToken(token: number | undefined): string {
+  return token === undefined ? "" : `, token ${token}`;
 }
 
 function writePhrase(phase: "invoke" | "ok" | "fail" | "info"): string {
@@ -119,6 +150,8 @@ function witnessPhrase(event: Witnessed): string {
       return `gets an effect for ${event.claimant} of ${event.resource} (${event.via}, ${event.key})`;
     case "final-message":
       return `at the end ${event.message} is ${event.state}`;
+    case "final-letter":
+      return `at the end the reason of ${event.message} is kept`;
     case "lock":
       return `${event.owner} ${event.did} ${event.key}${event.was === null ? "" : `, which was ${event.was}'s`}`;
     case "fault":

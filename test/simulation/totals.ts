@@ -1,3 +1,4 @@
+import { counted } from "../checker/counted.ts";
 import type { JudgedRun } from "./run-seed.ts";
 
 /** What many runs came to, as plain data: processes send it to each other. */
@@ -53,16 +54,30 @@ export function faultCount({ faults }: Totals): number {
   return Object.values(faults).reduce((sum, count) => sum + count, 0);
 }
 
-/** A few lines for people. */
-export function reportOf(totals: Totals, seconds: number): string {
+/** A few lines for people. `seconds`: how long the runs took, where that was measured. */
+export function reportOf(totals: Totals, seconds?: number): string {
   const { seeds, events, operations, virtualMs, faults, violations, failing } = totals;
-  const perSecond = Math.round(seeds / Math.max(seconds, 0.001));
   const kinds = Object.entries(faults).sort(([a], [b]) => (a < b ? -1 : 1));
   return [
-    `${seeds} seeds in ${seconds.toFixed(1)} s (${perSecond} a second), ${events} events, ${operations} operations judged, ` +
-      `${(virtualMs / 3_600_000).toFixed(1)} virtual hours.`,
-    `${faultCount(totals)} faults hit: ${kinds.map(([kind, count]) => `${kind} ${count}`).join(", ")}.`,
-    violations === 0 ? "No promise was broken." : `${violations} violations, in seeds ${failing.join(", ")}.`,
+    `${counted(seeds, "seed")}${paceOf(seeds, seconds)}, ${counted(events, "event")}, ` +
+      `${counted(operations, "operation")} judged, ${virtualTime(virtualMs)}.`,
+    kinds.length === 0
+      ? "No fault hit."
+      : `${counted(faultCount(totals), "fault")} hit: ${kinds.map(([kind, count]) => `${kind} ${count}`).join(", ")}.`,
+    violations === 0
+      ? "No promise was broken."
+      : `${counted(violations, "violation")}, in ${failing.length === 1 ? "seed" : "seeds"} ${failing.join(", ")}.`,
     "",
   ].join("\n");
+}
+
+function paceOf(seeds: number, seconds: number | undefined): string {
+  if (seconds === undefined) return "";
+  return ` in ${seconds.toFixed(1)} s (${Math.round(seeds / Math.max(seconds, 0.001))} a second)`;
+}
+
+function virtualTime(ms: number): string {
+  if (ms < 120_000) return `${(ms / 1_000).toFixed(1)} virtual seconds`;
+  if (ms < 7_200_000) return `${(ms / 60_000).toFixed(1)} virtual minutes`;
+  return `${(ms / 3_600_000).toFixed(1)} virtual hours`;
 }

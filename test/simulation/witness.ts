@@ -151,6 +151,11 @@ export class Witness {
     }
   }
 
+  /** The reason of a message is among the dead letters at the end. */
+  keptLetter(message: string): void {
+    this.#chronicle.add({ at: this.#scheduler.nowMs, by: "dump", what: "final-letter", message });
+  }
+
   #tell(change: Omit<TokenChanged, "what" | "by" | "n">): void {
     this.#chronicle.add({ by: "audit", what: "token", n: this.#next(change.resource), ...change });
   }

@@ -118,7 +118,7 @@ class World {
       this.#chronicle.add({ at, by: "runtime", what: "escaped", kind: "exception", detail: String(error) });
     }
     if (!this.#isCalm) this.#calm();
-    this.#database.witness.dump();
+    this.#database.dump();
     this.#broker.dump();
     const at = this.#scheduler.nowMs;
     this.#chronicle.add({ at, by: "nemesis", what: "frame", mark: "ended", hasDump: true });
