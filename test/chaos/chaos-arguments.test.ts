@@ -25,6 +25,7 @@ describe("the arguments of the chaos program", () => {
     [["--brokers", "bullmq,kafka"], /^--brokers: "kafka" is none of bullmq, rabbitmq$/],
     [["--faults", "throw,SIGKIL,stal,dorp"], /^--faults: "dorp" is in none of: SIGKILL; /],
     [["--faults", "SIGKILLED"], /^--faults: "SIGKILLED" is in none of: SIGKILL; /],
+    [["--keep", "test"], /^--keep: there is something in test already$/],
     [["--faults", ""], /^--faults: "" is in none of/],
   ])("%j are refused in one line", (words, line) => {
     expect(() => chaosArguments(words)).toThrow(line);

@@ -1,9 +1,16 @@
+import { existsSync, readdirSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { ACTIONS, BROKERS, LOCKS } from "./failpoint.ts";
 import type { ChaosOptions } from "./run-chaos.ts";
 
-/** The program was called with what it does not understand. The message is one line. */
-export class ChaosUsageError extends Error {}
+/** How the program is called. */
+export const USAGE = [
+  "npm run chaos -- [--minutes number] [--seconds number] [--seed number] [--brokers name,...] [--locks name,...]",
+  "  [--faults part,...] [--keep folder] [--json]",
+  `brokers: ${BROKERS.join(", ")}`,
+  `locks: ${LOCKS.join(", ")}`,
+  `faults, by parts of their names: ${ACTIONS.join("; ")}`,
+].join("\n");
 
 const OPTIONS = {
   minutes: { type: "string", default: "1" },
@@ -16,7 +23,7 @@ const OPTIONS = {
   json: { type: "boolean", default: false },
 } as const;
 
-/** What the program is asked for by the words after its name. Throws `ChaosUsageError` for what is not understood. */
+/** What the program is asked for by the words after its name. Throws, in one line, for what is not understood. */
 export function chaosArguments(words: readonly string[]): ChaosOptions & { readonly isJson: boolean } {
   const values = parsed(words);
   return {
@@ -26,7 +33,7 @@ export function chaosArguments(words: readonly string[]): ChaosOptions & { reado
     locks: chosen("locks", values.locks, LOCKS),
     actions: values.faults === undefined ? [] : chosenActions(values.faults),
     episodeMs: positive("seconds", values.seconds) * 1_000,
-    ...(values.keep === undefined ? {} : { keep: values.keep }),
+    ...(values.keep === undefined ? {} : { keep: emptyFolder(values.keep) }),
     isJson: values.json,
   };
 }
@@ -37,20 +44,26 @@ function parsed(words: readonly string[]) {
   } catch (error) {
     const flags = Object.keys(OPTIONS).map((name) => `--${name}`);
     const [reason = ""] = String(error instanceof Error ? error.message : error).split(/\.\s|\n/);
-    throw new ChaosUsageError(`${reason}; known are ${flags.join(", ")}`);
+    throw new Error(`${reason}; known are ${flags.join(", ")}`);
   }
 }
 
 function positive(name: string, text: string): number {
   const number = Number(text);
   if (text.trim() !== "" && Number.isFinite(number) && number > 0) return number;
-  throw new ChaosUsageError(`--${name} must be a number above 0, and is "${text}"`);
+  throw new Error(`--${name} must be a number above 0, and is "${text}"`);
+}
+
+/** The logs of two runs in one place would be judged as one. */
+function emptyFolder(folder: string): string {
+  if (!existsSync(folder) || readdirSync(folder).length === 0) return folder;
+  throw new Error(`--keep: there is something in ${folder} already`);
 }
 
 function chosen<T extends string>(name: string, text: string, known: readonly T[]): readonly T[] {
   const names = text.split(",");
   const unknown = names.find((part) => !known.includes(part as T));
-  if (unknown !== undefined) throw new ChaosUsageError(`--${name}: "${unknown}" is none of ${known.join(", ")}`);
+  if (unknown !== undefined) throw new Error(`--${name}: "${unknown}" is none of ${known.join(", ")}`);
   return known.filter((candidate) => names.includes(candidate));
 }
 
@@ -58,6 +71,6 @@ function chosen<T extends string>(name: string, text: string, known: readonly T[
 function chosenActions(text: string): readonly (typeof ACTIONS)[number][] {
   const parts = text.split(",");
   const unknown = parts.find((part) => part === "" || !ACTIONS.some((action) => action.includes(part)));
-  if (unknown !== undefined) throw new ChaosUsageError(`--faults: "${unknown}" is in none of: ${ACTIONS.join("; ")}`);
+  if (unknown !== undefined) throw new Error(`--faults: "${unknown}" is in none of: ${ACTIONS.join("; ")}`);
   return ACTIONS.filter((action) => parts.some((part) => action.includes(part)));
 }

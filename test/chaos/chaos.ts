@@ -1,16 +1,15 @@
 /** `npm run chaos -- --minutes N --seed S`: real pods, real servers, real faults, and the checker's verdict. */
 import { spawnSync } from "node:child_process";
-import { ChaosUsageError, chaosArguments } from "./chaos-arguments.ts";
+import { readUsage } from "../support/read-usage.ts";
+import { chaosArguments, USAGE } from "./chaos-arguments.ts";
 import { runChaos } from "./run-chaos.ts";
 
-const EXIT = { valid: 0, invalid: 1, unknown: 2, usage: 64 } as const;
+const EXIT = { valid: 0, invalid: 1, unknown: 2 } as const;
 
 process.exitCode = await main();
 
 async function main(): Promise<number> {
-  const parsed = parse();
-  if (parsed === undefined) return EXIT.usage;
-  const { isJson, ...options } = parsed;
+  const { isJson, ...options } = readUsage(USAGE, () => chaosArguments(process.argv.slice(2)));
   const interrupt = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupt.abort());
   const say = (line: string): void => {
@@ -28,16 +27,6 @@ async function main(): Promise<number> {
   if (report.notJudged.length > 0) say(`not judged: ${report.notJudged.join("; ")}`);
   if (folder !== undefined) say(`the logs are in ${folder}`);
   return EXIT[report.verdict];
-}
-
-function parse(): ReturnType<typeof chaosArguments> | undefined {
-  try {
-    return chaosArguments(process.argv.slice(2));
-  } catch (error) {
-    if (!(error instanceof ChaosUsageError)) throw error;
-    process.stderr.write(`${error.message}\n`);
-    return undefined;
-  }
 }
 
 /** Of the sources that were tried, where they are under git: `-dirty` when they are not those of the commit. */

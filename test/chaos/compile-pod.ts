@@ -18,14 +18,7 @@ export function compilePod(): CompiledPod {
   const folder = mkdtempSync(join(tmpdir(), "exclaim-chaos-pod-"));
   symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
   writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
-  for (const file of [
-    "failpoint.ts",
-    "fault-orders.ts",
-    "history-log.ts",
-    "pod-messages.ts",
-    "rabbitmq-topology.ts",
-    "random-of.ts",
-  ]) {
+  for (const file of ["failpoint.ts", "history-log.ts", "pod-messages.ts", "rabbitmq-topology.ts", "random-of.ts"]) {
     writeFileSync(join(folder, nameOf(file)), compiled(file));
   }
   ts.sys.createDirectory(join(folder, "pod"));

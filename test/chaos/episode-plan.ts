@@ -1,5 +1,6 @@
 import type { Outgoing } from "./chaos-broker.ts";
 import { type Action, BROKERS, type BrokerName, type Cell, LOCKS, type LockName } from "./failpoint.ts";
+import { ticksOf } from "./fault-orders.ts";
 import { randomOf } from "./random-of.ts";
 
 /** What a run is asked for. */
@@ -13,13 +14,19 @@ export interface RunChoice {
   readonly wanted?: readonly Cell[];
 }
 
+/** How rows are claimed: what the outer lock is about, and what becomes of the row when a handler fails. */
+export interface RowChoices {
+  readonly lockBy: "claimant" | "row" | "both";
+  readonly onFailure: "keep" | "release";
+}
+
 /** A message, and when it is sent: since the episode began. */
 export interface PlannedMessage extends Outgoing {
   readonly atMs: number;
 }
 
 /** All of an episode that a seed decides. */
-export interface EpisodePlan {
+export interface EpisodePlan extends RowChoices {
   readonly index: number;
   readonly seed: number;
   readonly broker: BrokerName;
@@ -27,6 +34,8 @@ export interface EpisodePlan {
   readonly actions: readonly Action[];
   readonly wanted: readonly Cell[];
   readonly pods: number;
+  /** Where the episode's stretch of the deck of faults begins: after those of the rounds before. */
+  readonly firstPlace: number;
   readonly ttlMs: number;
   /** How long faults are played. */
   readonly forMs: number;
@@ -53,10 +62,12 @@ const POISON_ATTEMPTS = 4;
 export function planEpisode(choice: RunChoice, index: number, forMs: number): EpisodePlan {
   const { seed, actions, wanted = [] } = choice;
   const combinations = choice.brokers.flatMap((broker) => choice.locks.map((lock) => ({ broker, lock })));
-  const round = randomOf(seed, "round", Math.floor(index / combinations.length)).shuffled(combinations);
-  const { broker, lock } = round[index % combinations.length] ?? { broker: BROKERS[0], lock: LOCKS[0] };
+  const round = Math.floor(index / combinations.length);
+  const order = randomOf(seed, "round", round).shuffled(combinations);
+  const { broker, lock } = order[index % combinations.length] ?? { broker: BROKERS[0], lock: LOCKS[0] };
   const random = randomOf(seed, "episode", index);
   const users = Math.round((USERS_PER_SECOND * forMs) / 1_000);
+  const ticks = ticksOf({ forMs, everyMs: EVERY_MS });
   const isSlow = lock === "etcd" || lock === "zookeeper";
   return {
     index,
@@ -65,13 +76,32 @@ export function planEpisode(choice: RunChoice, index: number, forMs: number): Ep
     lock,
     actions,
     wanted,
-    pods: random.between(4, 5),
+    pods: podsOf(seed, round),
+    firstPlace: Array.from({ length: round }, (_, before) => podsOf(seed, before) * ticks).reduce(
+      (sum, places) => sum + places,
+      0,
+    ),
     ttlMs: isSlow ? 2_000 : random.between(1_000, 1_600),
     forMs,
     everyMs: EVERY_MS,
     rows: Math.round(users * random.oneOf(ROWS_FOR_USERS)),
     messages: plannedMessages(seed, index, forMs),
+    ...rowChoices(seed, index),
   };
+}
+
+/** The usual ones most often. */
+function rowChoices(seed: number, index: number): RowChoices {
+  const random = randomOf(seed, "choices", index);
+  return {
+    lockBy: random.oneOf(["claimant", "claimant", "row", "both"]),
+    onFailure: random.oneOf(["keep", "keep", "release"]),
+  };
+}
+
+/** All episodes of a round have as many. */
+function podsOf(seed: number, round: number): number {
+  return randomOf(seed, "pods", round).between(4, 5);
 }
 
 function plannedMessages(seed: number, index: number, forMs: number): readonly PlannedMessage[] {

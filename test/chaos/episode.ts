@@ -8,14 +8,16 @@ import { judge } from "../checker/judge.ts";
 import { readHistory } from "../checker/read-history.ts";
 import { eventually } from "../support/eventually.ts";
 import { AUDIT_TABLES_SQL, AUDIT_TRIGGERS, AUDIT_TRIGGERS_SQL } from "./audit-tables.sql.ts";
-import { type ChaosBroker, openBroker } from "./chaos-broker.ts";
+import { type ChaosBroker, type Outgoing, openBroker } from "./chaos-broker.ts";
 import { CLOCK_ERROR_LIMIT_MS, ClockMarks } from "./clock-marks.ts";
+import { CloseWatch } from "./close-watch.ts";
 import type { EpisodePlan } from "./episode-plan.ts";
 import { kindOf } from "./failpoint.ts";
 import { HistoryLog, monotonicMs } from "./history-log.ts";
 import { playFaults } from "./nemesis.ts";
 import { PodCrew, type PodPlace } from "./pod-crew.ts";
 import type { PodPool } from "./pod-pool.ts";
+import { playQuietPhase } from "./quiet-phase.ts";
 import { readWitnesses } from "./read-witnesses.ts";
 import type { ChaosServers } from "./servers/open-servers.ts";
 
@@ -68,6 +70,8 @@ export interface EpisodeEnd {
   readonly plan: EpisodePlan;
   /** From the end of the faults to that of the episode. */
   readonly tailMs?: number;
+  /** How many processes closed in order while they worked, disturbed by nothing, and were looked at for what they left. */
+  readonly closesJudged?: number;
 }
 
 /** One episode: a broker, a lock, a crew of pods, a flood of messages, faults all the time, then peace, and the verdict. */
@@ -81,6 +85,7 @@ export class Episode {
   readonly #sent: string[] = [];
   #clockErrorMs = 0;
   #tailMs = 0;
+  #closesJudged = 0;
 
   constructor(plan: EpisodePlan, ports: EpisodePorts) {
     this.plan = plan;
@@ -111,8 +116,12 @@ export class Episode {
         lockPrefix: this.#lockPrefix,
         queues,
       };
-      const ports = { pool: this.#ports.pods, log: this.#log, sink: this.#sink };
+      const { folder, lockPrefix } = place;
+      const keepers = { database, lock: this.plan.lock, lockUrls, lockPrefix };
+      const closes = new CloseWatch({ folder, ttlMs: this.plan.ttlMs }, keepers, this.#log);
+      const ports = { pool: this.#ports.pods, log: this.#log, sink: this.#sink, closes };
       await this.#run(database, broker, new PodCrew(this.plan, place, ports));
+      this.#closesJudged = closes.judged;
       await broker.close();
     } finally {
       await database.end();
@@ -120,7 +129,7 @@ export class Episode {
       this.#log.close();
       this.#sink.close();
     }
-    return { verdict: this.#judged(), plan: this.plan, tailMs: this.#tailMs };
+    return { verdict: this.#judged(), plan: this.plan, tailMs: this.#tailMs, closesJudged: this.#closesJudged };
   }
 
   /** What is not known well enough to find something wrong in it does not show that nothing is. */
@@ -144,10 +153,12 @@ export class Episode {
       await this.#strike(database, broker, crew);
       crew.calm();
       const calmAt = monotonicMs();
+      const seenUntilMs = await this.#playQuietPhase(broker, crew);
       this.#log.write({ what: "frame", mark: "calm", withinMs: WITHIN_MS });
       await this.#allEnded(broker, crew);
       await crew.end();
       this.#tailMs = monotonicMs() - calmAt;
+      await delay(Math.max(0, seenUntilMs - monotonicMs()), undefined, { signal: this.#ports.signal });
     } catch (error) {
       await crew.abandon();
       throw error;
@@ -193,6 +204,12 @@ export class Episode {
     signal.throwIfAborted();
   }
 
+  #playQuietPhase(broker: ChaosBroker, crew: PodCrew): Promise<number> {
+    const { signal } = this.#ports;
+    const send = (messages: readonly Outgoing[]): Promise<void> => this.#sendAll(broker, messages);
+    return playQuietPhase({ plan: this.plan, crew, redeliveryMs: REDELIVERY_MS[this.plan.broker], send, signal });
+  }
+
   /** Sends each message at its time, and returns when the faults are to end. */
   async #send(broker: ChaosBroker): Promise<void> {
     const { signal } = this.#ports;
@@ -204,19 +221,21 @@ export class Episode {
       const room = MOST_OPEN - (await broker.open().catch(() => MOST_OPEN));
       const due = rest.filter(({ atMs }) => atMs <= elapsedMs).slice(0, Math.max(0, room));
       rest = rest.slice(due.length);
-      for (const { message, queue, claimant, isPoison } of due) {
-        this.#log.write({ what: "sent", message, mode: queue, claimant, isPoison, mayDie: isPoison });
-        this.#sent.push(message);
-      }
-      if (due.length > 0) {
-        // The ledger and the broker are struck meanwhile: what could not be sent is sent again, under the same ids.
-        await eventually(() => broker.send(due).then(() => true), {
-          timeoutMs: SEND_LIMIT_MS,
-          what: "a broker that takes messages",
-        });
-      }
+      if (due.length > 0) await this.#sendAll(broker, due);
       await delay(LOOK_EVERY_MS);
     }
+  }
+
+  async #sendAll(broker: ChaosBroker, messages: readonly Outgoing[]): Promise<void> {
+    for (const { message, queue, claimant, isPoison } of messages) {
+      this.#log.write({ what: "sent", message, mode: queue, claimant, isPoison, mayDie: isPoison });
+      this.#sent.push(message);
+    }
+    // The ledger and the broker are struck meanwhile: what could not be sent is sent again, under the same ids.
+    await eventually(() => broker.send(messages).then(() => true), {
+      timeoutMs: SEND_LIMIT_MS,
+      what: "a broker that takes messages",
+    });
   }
 
   #lasts(elapsedMs: number): boolean {

@@ -33,6 +33,7 @@ export const FAILPOINTS = [
   "F12 renewal begins",
   "F12 renewal sent",
   "F12 renewal answered",
+  "F12 lock renewal sent",
   "F13 lock release sent",
   "F14 settlement sent",
   "F15 settlement confirmed",
@@ -41,6 +42,7 @@ export type Failpoint = (typeof FAILPOINTS)[number];
 
 export const ACTIONS = [
   "SIGKILL",
+  "close",
   "SIGSTOP beyond the ttl",
   "SIGSTOP beyond the broker's time",
   "synchronous stall beyond the ttl",
@@ -58,6 +60,7 @@ export type Action = (typeof ACTIONS)[number];
 /** How often an action is chosen beside the others: the dear ones seldom, since a pod that stands still meets no failpoint. */
 const WEIGHTS: Readonly<Record<Action, number>> = {
   SIGKILL: 9,
+  close: 4,
   "SIGSTOP beyond the ttl": 3,
   "SIGSTOP beyond the broker's time": 2,
   "synchronous stall beyond the ttl": 3,
@@ -71,6 +74,11 @@ const WEIGHTS: Readonly<Record<Action, number>> = {
   "broker answer lost": 6,
 };
 
+/** Whether a process has ended once it has played that. */
+export function endsProcess(action: Action): boolean {
+  return action === "SIGKILL" || action === "close";
+}
+
 /** What is played where. */
 export interface Cell {
   readonly point: Failpoint;
@@ -83,13 +91,15 @@ export function kindOf({ action, point }: Cell): string {
 }
 
 const INSIDE: readonly Failpoint[] = ["F4 ledger key written", "F5 row chosen", "F6 row written"];
-const OF_LOCK: readonly Failpoint[] = ["F1 lock requested", "F2 lock held", "F13 lock release sent"];
+const LOCK_CALLS: readonly Failpoint[] = ["F1 lock requested", "F12 lock renewal sent", "F13 lock release sent"];
+const OF_LOCK: readonly Failpoint[] = [...LOCK_CALLS, "F2 lock held"];
 /** Where the database's own connection is at hand. */
-const OF_STATEMENT: readonly Failpoint[] = FAILPOINTS.filter((point) => /^F(3|7|8|12) /.test(point) || INSIDE.includes(point));
+const OF_STATEMENT: readonly Failpoint[] = FAILPOINTS.filter(
+  (point) => INSIDE.includes(point) || (/^F(3|7|8|12) /.test(point) && !OF_LOCK.includes(point)),
+);
 const THROWS: readonly Failpoint[] = [
   "F0 delivered",
-  "F1 lock requested",
-  "F13 lock release sent",
+  ...LOCK_CALLS,
   "F14 settlement sent",
   "F9 handler entered",
   "F10 effect sent",
@@ -99,7 +109,7 @@ const THROWS: readonly Failpoint[] = [
 ];
 
 /** Whether that can be done there, with this broker and lock. */
-export function isPlayable({ point, action }: Cell, broker: BrokerName, lock: LockName): boolean {
+function isPlayable({ point, action }: Cell, broker: BrokerName, lock: LockName): boolean {
   if (OF_LOCK.includes(point) && lock === "none") return false;
   // A callback of amqplib that throws, or an ack that does, is a fault of the program and not of its surroundings.
   const isAmqpCallback = broker === "rabbitmq" && (point === "F0 delivered" || point === "F14 settlement sent");
@@ -109,7 +119,7 @@ export function isPlayable({ point, action }: Cell, broker: BrokerName, lock: Lo
     case "lock connection dropped":
       return lock !== "none" && (OF_LOCK.includes(point) || point === "F9 handler entered");
     case "lock answer lost":
-      return lock !== "none" && (point === "F1 lock requested" || point === "F13 lock release sent");
+      return lock !== "none" && LOCK_CALLS.includes(point);
     case "database connection dropped":
       return OF_STATEMENT.includes(point);
     case "database answer lost":
@@ -132,6 +142,16 @@ export function cellsOf(broker: BrokerName, lock: LockName): readonly (Cell & { 
     const points = FAILPOINTS.filter((point) => isPlayable({ point, action }, broker, lock));
     return points.map((point) => ({ point, action, weight: WEIGHTS[action] / points.length }));
   });
+}
+
+/** How many different cells a run can play, over all of its brokers and locks. `actions` empty: all. */
+export function countPlayable(run: {
+  readonly brokers: readonly BrokerName[];
+  readonly locks: readonly LockName[];
+  readonly actions: readonly Action[];
+}): number {
+  const cells = run.brokers.flatMap((broker) => run.locks.flatMap((lock) => cellsOf(broker, lock)));
+  return cells.filter(({ action }) => run.actions.length === 0 || run.actions.includes(action)).length;
 }
 
 /** Whether the point is inside the claim's statement: it is reached by a trigger. */

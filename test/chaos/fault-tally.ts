@@ -16,7 +16,7 @@ export class FaultTally {
       if (event.phase !== "hit") continue;
       count(this.#byKind, event.kind.replace(/ at (F\d|any moment).*/, ""));
       count(this.#byBackend, `${broker}, ${lock}`);
-      this.#cells.add(`${broker}, ${lock}, ${event.kind}`);
+      if (/ at F\d/.test(event.kind)) this.#cells.add(`${broker}, ${lock}, ${event.kind}`);
     }
   }
 
@@ -25,7 +25,7 @@ export class FaultTally {
       faultsInjected: this.#injected,
       faultsHit: [...this.#byKind.values()].reduce((sum, hits) => sum + hits, 0),
       byKind: Object.fromEntries([...this.#byKind].sort(([, one], [, other]) => other - one)),
-      /** Different faults, each at its own failpoint, broker and lock. */
+      /** Different faults at failpoints, each at its own, of a broker and a lock. */
       cellsHit: this.#cells.size,
       byBackend: Object.fromEntries([...this.#byBackend].sort()),
     };

@@ -1,11 +1,13 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import type { HistoryEvent } from "../checker/history.ts";
 import { eventually } from "../support/eventually.ts";
+import type { CloseWatch } from "./close-watch.ts";
 import type { Episode } from "./episode.ts";
 import { MANY_ATTEMPTS } from "./episode-plan.ts";
-import { BROKER_TIME_MS, faultOrders, WANTED, wantedOrders } from "./fault-orders.ts";
+import { BROKER_TIME_MS, type FaultOrder, faultOrders, leftOrders, WANTED, wantedOrders } from "./fault-orders.ts";
 import { type HistoryLog, monotonicMs, readLog } from "./history-log.ts";
-import type { EffectSent, FromPod, QueueNames } from "./pod-messages.ts";
+import type { Closed, Closing, EffectSent, FromPod, QueueNames } from "./pod-messages.ts";
 import type { PodPool, PodProcess, PodWatcher } from "./pod-pool.ts";
 
 const COUNT_LIMIT_MS = 300;
@@ -31,6 +33,21 @@ interface Stop {
   readonly leastMs: number;
 }
 
+/** What a process was ordered to play on itself, and when it came to its place, since the episode began. */
+interface Given {
+  readonly pod: string;
+  readonly fromMs: number;
+  readonly orders: readonly FaultOrder[];
+}
+
+/** What a crew works with. */
+export interface CrewPorts {
+  readonly pool: PodPool;
+  readonly log: HistoryLog;
+  readonly sink: HistoryLog;
+  readonly closes: CloseWatch;
+}
+
 /** The pods of one episode: whoever dies is replaced, and what they tell of their faults and effects is looked into and written down. */
 export class PodCrew implements PodWatcher {
   readonly #plan: Episode["plan"];
@@ -38,27 +55,34 @@ export class PodCrew implements PodWatcher {
   readonly #pool: PodPool;
   readonly #log: HistoryLog;
   readonly #sink: HistoryLog;
+  readonly #closes: CloseWatch;
   readonly #beganAt = monotonicMs();
   readonly #pods = new Map<number, PodProcess>();
   readonly #all: PodProcess[] = [];
   readonly #incarnations: number[] = [];
   readonly #wakeUps = new Map<PodProcess, { timer: NodeJS.Timeout; wake(): void }>();
   /** Faults by which the nemesis itself killed. */
-  readonly #kills = new Map<PodProcess, string>();
+  readonly #kills = new Map<PodProcess, { readonly id: string; readonly kind: string }>();
+  /** What those told that close in order. */
+  readonly #closing = new Map<PodProcess, Closing & { readonly isAtWork: boolean; readonly closed?: Closed }>();
   readonly #starting = new Set<Promise<void>>();
   readonly #counts = new Map<PodProcess, number>();
-  #hasWantedKill = false;
+  /** By place. */
+  readonly #given = new Map<number, Given>();
+  /** Wanted faults by which a process has ended. */
+  readonly #ended = new Set<string>();
   #effects = 0;
   #faults = 0;
   #isCalm = false;
   #isOver = false;
 
-  constructor(plan: Episode["plan"], place: PodPlace, ports: { pool: PodPool; log: HistoryLog; sink: HistoryLog }) {
+  constructor(plan: Episode["plan"], place: PodPlace, ports: CrewPorts) {
     this.#plan = plan;
     this.#place = place;
     this.#pool = ports.pool;
     this.#log = ports.log;
     this.#sink = ports.sink;
+    this.#closes = ports.closes;
   }
 
   async start(): Promise<void> {
@@ -69,6 +93,12 @@ export class PodCrew implements PodWatcher {
   /** Those that serve and are not stopped. */
   get awake(): readonly PodProcess[] {
     return [...this.#pods.values()].filter((pod) => pod.isServing && !pod.hasEnded && !this.#wakeUps.has(pod));
+  }
+
+  /** What a process has logged until now. */
+  eventsOf({ name }: Pick<PodProcess, "name">): readonly HistoryEvent[] {
+    const file = this.#logFile(name);
+    return existsSync(file) ? readLog(file) : [];
   }
 
   /** The processes that have told of a delivery of their own: each must have left a log. */
@@ -101,11 +131,17 @@ export class PodCrew implements PodWatcher {
     return `nemesis:${this.#faults}`;
   }
 
-  kill(pod: PodProcess): void {
+  kill(pod: PodProcess, kind = "SIGKILL at any moment"): void {
     const id = this.nextFault();
-    this.#kills.set(pod, id);
-    this.#log.write({ what: "fault", id, kind: "SIGKILL at any moment", target: pod.name, phase: "injected" });
+    this.#kills.set(pod, { id, kind });
+    this.#log.write({ what: "fault", id, kind, target: pod.name, phase: "injected" });
     pod.signal("SIGKILL");
+  }
+
+  /** Once the faults are over: resolves when it is dead. */
+  async killInPeace(pod: PodProcess): Promise<void> {
+    this.kill(pod, "SIGKILL in peace");
+    await pod.ended();
   }
 
   /** `lasts`: how long, and how long at least, or it is none. */
@@ -137,6 +173,7 @@ export class PodCrew implements PodWatcher {
     }, END_LIMIT_MS);
     await Promise.all(pods.map((pod) => pod.ended()));
     clearTimeout(late);
+    await this.#closes.ended();
   }
 
   /** Kills all at once: the episode is given up. */
@@ -145,6 +182,7 @@ export class PodCrew implements PodWatcher {
     await Promise.allSettled(this.#starting);
     for (const pod of this.#pods.values()) pod.signal("SIGKILL");
     await Promise.all([...this.#pods.values()].map((pod) => pod.ended()));
+    await this.#closes.ended();
   }
 
   /** What it is at is looked into before it is killed. */
@@ -164,6 +202,11 @@ export class PodCrew implements PodWatcher {
       pod.tell({ say: "received", call: message.call });
     }
     if (message.say === "in hand") this.#counts.set(pod, message.count);
+    if (message.say === "closing") this.#closing.set(pod, { atMs: message.atMs, isAtWork: !this.#isOver });
+    if (message.say === "closed") {
+      const closing = this.#closing.get(pod);
+      if (closing !== undefined) this.#closing.set(pod, { ...closing, closed: message });
+    }
     if (message.say === "stopping") {
       const { id, kind, lastsMs } = message;
       const leastMs = kind.includes("broker's time") ? this.leastMs.brokersTime : this.leastMs.ttl;
@@ -174,7 +217,9 @@ export class PodCrew implements PodWatcher {
   onEnd(pod: PodProcess, signal: NodeJS.Signals | null, code: number | null): void {
     this.#noteKill(pod, signal);
     const slot = [...this.#pods].find(([, known]) => known === pod)?.[0];
-    const wasExpected = signal === "SIGKILL" || (this.#isOver && code === 0);
+    const isInOrder = code === 0 && (this.#isOver || this.#closing.has(pod));
+    if (isInOrder) this.#noteClose(pod);
+    const wasExpected = signal === "SIGKILL" || isInOrder;
     if (!wasExpected)
       this.#log.write({ what: "escaped", kind: "exception", detail: `${pod.name} ended with ${signal ?? code}` });
     if (slot !== undefined && !this.#isOver) this.#startOne(slot);
@@ -190,14 +235,13 @@ export class PodCrew implements PodWatcher {
   }
 
   async #assign(slot: number): Promise<void> {
-    const { seed, index, broker, lock, ttlMs, everyMs, actions } = this.#plan;
+    const { seed, broker, lock, ttlMs, lockBy, onFailure } = this.#plan;
     const wanted = this.#isCalm ? [] : this.#plan.wanted;
     const incarnation = (this.#incarnations[slot] ?? 0) + 1;
     this.#incarnations[slot] = incarnation;
     const pod = `pod-${slot + 1}.${incarnation}`;
-    const forMs = this.#isCalm ? 0 : this.#plan.forMs - (monotonicMs() - this.#beganAt);
-    const orders = faultOrders({ seed, episode: index, pod, broker, lock, ttlMs, everyMs, forMs, actions });
-    const { folder, ...place } = this.#place;
+    const orders = this.#isCalm ? [] : this.#ordersFor(slot, pod);
+    const { folder: _, ...place } = this.#place;
     const process = await this.#pool.assign(
       {
         ...place,
@@ -206,17 +250,38 @@ export class PodCrew implements PodWatcher {
         broker,
         lock,
         ttlMs,
+        lockBy,
+        onFailure,
         attempts: MANY_ATTEMPTS,
         longUntilMs: this.#beganAt + this.#plan.forMs - LONG_TTLS * ttlMs,
-        logFile: join(folder, `${pod}.jsonl`),
+        logFile: this.#logFile(pod),
         diagnosisFile: this.#diagnosisFile(pod),
-        orders: [...wantedOrders(wanted, { slot, pod, hasKilled: this.#hasWantedKill }), ...orders],
+        orders: [...wantedOrders(wanted, { slot, pod, ended: this.#ended }), ...orders],
       },
       this,
     );
     this.#pods.set(slot, process);
     this.#all.push(process);
     if (this.#isCalm) process.tell({ say: "calm" });
+  }
+
+  /** Those of its place from now on, and what was due there and did not come about. */
+  #ordersFor(slot: number, pod: string): readonly FaultOrder[] {
+    const { index: episode, ...plan } = this.#plan;
+    const fromMs = monotonicMs() - this.#beganAt;
+    const before = this.#given.get(slot);
+    const left = before === undefined ? [] : leftOrders({ ...before, played: this.#injectedBy(before.pod) }, { pod, fromMs });
+    const orders = [...left, ...faultOrders({ ...plan, episode, pod, slot, fromMs })];
+    this.#given.set(slot, { pod, fromMs, orders });
+    return orders;
+  }
+
+  #injectedBy(pod: string): ReadonlySet<string> {
+    return new Set(this.eventsOf({ name: pod }).flatMap((event) => (event.what === "fault" ? event.id : [])));
+  }
+
+  #logFile(pod: string): string {
+    return join(this.#place.folder, `${pod}.jsonl`);
   }
 
   #receive(effect: EffectSent): void {
@@ -241,17 +306,21 @@ export class PodCrew implements PodWatcher {
   /** A process that was killed wrote down what for before it died, unless the nemesis did it. */
   #noteKill(pod: PodProcess, signal: NodeJS.Signals | null): void {
     if (signal !== "SIGKILL") return;
-    const id = this.#kills.get(pod);
-    if (id !== undefined) {
-      this.#log.write({ what: "fault", id, kind: "SIGKILL at any moment", target: pod.name, phase: "hit" });
+    const kill = this.#kills.get(pod);
+    if (kill !== undefined) {
+      this.#log.write({ what: "fault", ...kill, target: pod.name, phase: "hit" });
       return;
     }
-    const file = join(this.#place.folder, `${pod.name}.jsonl`);
-    // One that was killed before it began to write played nothing on itself.
-    if (!existsSync(file)) return;
-    const last = readLog(file).findLast((event) => event.what === "fault");
+    const last = this.eventsOf(pod).findLast((event) => event.what === "fault");
     if (last?.what !== "fault" || !last.kind.startsWith("SIGKILL")) return;
-    if (last.id.includes(WANTED)) this.#hasWantedKill = true;
+    if (last.id.includes(WANTED)) this.#ended.add(last.kind);
     this.#log.write({ what: "fault", id: last.id, kind: last.kind, target: last.target, phase: "hit" });
+  }
+
+  #noteClose(pod: PodProcess): void {
+    const closing = this.#closing.get(pod);
+    if (closing?.closed !== undefined) this.#closes.look({ pod: pod.name, ...closing, ...closing.closed });
+    const hit = this.eventsOf(pod).findLast((event) => event.what === "fault" && event.phase === "hit");
+    if (hit?.what === "fault" && hit.kind.startsWith("close ") && hit.id.includes(WANTED)) this.#ended.add(hit.kind);
   }
 }

@@ -1,10 +1,11 @@
+import type { RowChoices } from "./episode-plan.ts";
 import type { BrokerName, LockName } from "./failpoint.ts";
 import type { FaultOrder } from "./fault-orders.ts";
 
 /** What a pod and the nemesis tell each other over their pipe. */
 
 /** What a spare process needs to become a pod. */
-export interface Assignment {
+export interface Assignment extends RowChoices {
   /** `pod-2.3`: the third process in the place of pod 2. */
   readonly pod: string;
   readonly seed: number;
@@ -35,6 +36,8 @@ export type ToPod =
   | { readonly say: "serve"; readonly assignment: Assignment }
   | { readonly say: "calm" }
   | { readonly say: "count" }
+  /** Closes in order, whatever it has in hand. */
+  | { readonly say: "close" }
   | { readonly say: "stop" }
   | { readonly say: "received"; readonly call: number };
 
@@ -46,7 +49,23 @@ export type FromPod =
   /** How many deliveries it has that it has not settled. */
   | { readonly say: "in hand"; readonly count: number }
   | { readonly say: "stopping"; readonly id: string; readonly kind: string; readonly lastsMs: number }
+  | ({ readonly say: "closing" } & Closing)
+  | ({ readonly say: "closed" } & Closed)
   | { readonly say: "effect"; readonly call: number; readonly effects: readonly EffectSent[] };
+
+/** It closes in order while it works. */
+export interface Closing {
+  /** By the monotonic clock. */
+  readonly atMs: number;
+}
+
+/** It has closed in order, and ends. */
+export interface Closed {
+  /** Whether all that it had in hand was over before it was broken off. */
+  readonly isDrained: boolean;
+  /** Who won outer locks there: none of them may have one still. */
+  readonly owners: readonly string[];
+}
 
 export interface EffectSent {
   readonly key: string;
@@ -61,4 +80,6 @@ export interface ChaosMessage {
   readonly message: string;
   readonly claimant: string;
   readonly isPoison: boolean;
+  /** Its handler takes about a lease, whatever chance says. */
+  readonly isSlow?: boolean;
 }

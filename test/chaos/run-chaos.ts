@@ -5,6 +5,7 @@ import type { InvariantName, Verdict, Violation } from "../checker/history.ts";
 import { compilePod } from "./compile-pod.ts";
 import { Episode, type EpisodeEnd } from "./episode.ts";
 import { planEpisode, type RunChoice } from "./episode-plan.ts";
+import { countPlayable } from "./failpoint.ts";
 import { FaultTally } from "./fault-tally.ts";
 import { monotonicMs } from "./history-log.ts";
 import { CLOCK_JUMP_EVERY } from "./nemesis.ts";
@@ -32,8 +33,14 @@ export interface ChaosReport {
   readonly byKind: Readonly<Record<string, number>>;
   /** Hits by broker and lock. */
   readonly byBackend: Readonly<Record<string, number>>;
-  /** Different faults that hit, each at its own failpoint, broker and lock. */
+  /** Different faults that hit at failpoints, each at its own, of a broker and a lock. */
   readonly cellsHit: number;
+  /** How many of those there are. */
+  readonly cellsPlayable: number;
+  /** Pods that closed in order while they worked, disturbed by nothing, and were looked at for what they left. */
+  readonly closesJudged: number;
+  /** Deaths of pods after which it was looked whether their claims were served again in time. */
+  readonly deathsJudged: number;
   readonly episodes: number;
   /** Why it is unknown, each reason once. */
   readonly reasons: readonly string[];
@@ -64,6 +71,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   return {
     minutes: Math.round((monotonicMs() - beganAt) / 600) / 100,
     ...tally.counts(),
+    cellsPlayable: countPlayable(options),
+    closesJudged: ends.reduce((sum, { closesJudged = 0 }) => sum + closesJudged, 0),
+    deathsJudged: ends.reduce((sum, end) => sum + (end.verdict.figures?.deathsJudged ?? 0), 0),
     operations: ends.reduce((sum, end) => sum + end.verdict.operations, 0),
     verdict,
     episodes: ends.length,

@@ -2,9 +2,10 @@ import { describe, expect, it } from "vitest";
 import type { Cell } from "../chaos/failpoint.ts";
 import { runChaos } from "../chaos/run-chaos.ts";
 
-/** One of each sort. The faults last until they have hit, however busy the machine. */
+/** One of each sort; the kill leaves a call that nobody answers. The faults last until they have hit, however busy the machine. */
 const WANTED: readonly Cell[] = [
-  { action: "SIGKILL", point: "F8 claim answered" },
+  { action: "SIGKILL", point: "F12 COMMIT sent" },
+  { action: "close", point: "F10 effect sent" },
   { action: "throw", point: "F9 handler entered" },
   { action: "database answer lost", point: "F12 completion sent" },
 ];
@@ -22,7 +23,9 @@ describe.each([
     const report = await runChaos({ ...ONE_EPISODE, brokers: [broker], locks: [lock] });
 
     expect(report).toMatchObject({ verdict: "valid", violations: [], reasons: [], episodes: 1 });
-    expect(Object.keys(report.byKind)).toEqual(expect.arrayContaining(["SIGKILL", "throw", "database answer lost"]));
+    const kinds = ["SIGKILL", "close", "throw", "database answer lost", "SIGKILL in peace"];
+    expect(Object.keys(report.byKind)).toEqual(expect.arrayContaining(kinds));
+    expect(report).toMatchObject({ deathsJudged: 1, closesJudged: expect.any(Number) });
     expect(report.operations).toBeGreaterThan(100);
   });
 });

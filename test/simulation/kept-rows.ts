@@ -60,7 +60,9 @@ function mayBeFreed({ messages, started, outcomes, ended }: ClaimantLog, { onFai
   if (onFailure === "keep" && onGiveUp === "keep") return false;
   // Who holds for too long fails, also where its delivery then ends for another reason.
   if (maxHoldMs !== null) return true;
-  const mayThrow = messages.some(({ isPoison, work }) => isPoison || work.throws > 0 || work.ending === "complete-caught");
+  const mayThrow = messages.some(({ isPoison, work: { throws, ending, hasEffect } }) => {
+    return isPoison || throws > 0 || ending === "complete-caught" || hasEffect;
+  });
   return started.some(({ delivery }) => {
     const outcome = outcomes.get(delivery);
     // A delivery that told nothing died, and one that was lost was so, perhaps after its handler had failed.

@@ -59,11 +59,16 @@ export class Network {
     if (isCommit) this.#spoilCommit(course, from);
     const tellMs = Math.min(course.brokenMs, this.#plan.timeoutMs);
     this.#chronicle.note(sentAtMs, from.name, what);
+    from.underWay += 1;
     return new Promise((resolve, reject) => {
       let giveUp: Entry | undefined;
       const isCertain = !course.isRequestLost && !course.isAnswerLost && course.requestMs + course.answerMs < tellMs;
       if (!isCertain) {
-        giveUp = this.#scheduler.at(sentAtMs + tellMs, () => reject(this.#unreachable(from, to)), from);
+        const broke = (): void => {
+          from.underWay -= 1;
+          reject(this.#unreachable(from, to));
+        };
+        giveUp = this.#scheduler.at(sentAtMs + tellMs, broke, from);
       }
       const answered = (settle: () => void): void => {
         if (course.isAnswerLost) return;
@@ -73,6 +78,7 @@ export class Network {
             atMs,
             () => {
               if (giveUp !== undefined) giveUp.run = undefined;
+              from.underWay -= 1;
               settle();
             },
             from,

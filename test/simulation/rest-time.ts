@@ -38,5 +38,7 @@ export function restWithinMs(plan: Plan, { deferrals, brokerMs }: LeftOver): num
   const turnMs = LEASES * ttlMs + resource.minIntervalMs + Math.max(0, ...works) + CALLS * Math.min(timeoutMs, ttlMs);
   // Who finds no row may ask again as often as a message may be put off, while another that has one comes back but once.
   const emptyMs = plan.onEmpty === "retry" ? PAUSES * (ttlMs + brokerMs) : 0;
-  return brokerMs + PAUSES * pauseMs + messages.length * turnMs + emptyMs;
+  // Whose transaction is not answered holds on to its claim until it gives up, and the others' pauses grow as long meanwhile.
+  const unansweredMs = 2 * timeoutMs;
+  return brokerMs + PAUSES * pauseMs + messages.length * turnMs + emptyMs + unansweredMs;
 }

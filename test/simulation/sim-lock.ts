@@ -47,6 +47,8 @@ export class SimLockServer {
   backendOf(process: SimProcess, network: Network): LockBackend {
     const ask = <T>(what: () => string, act: () => Promise<T>): Promise<T> =>
       network.call({ from: process, to: "lock", what, act });
+    /** Who of this process got a key last: what rests on the key now is that one's. */
+    const newest = new Map<string, string>();
     return {
       name: "simulated",
       capabilities: this.capabilities,
@@ -60,7 +62,10 @@ export class SimLockServer {
             return attempt;
           },
         );
-        if (attempt.lease !== null) this.#leased(process, attempt.lease, sentAt);
+        if (attempt.lease !== null) {
+          newest.set(key, attempt.lease.owner);
+          this.#leased(process, attempt.lease, sentAt);
+        }
         return attempt;
       },
       extend: async (lease) => {
@@ -76,7 +81,8 @@ export class SimLockServer {
         );
         if (isOurs) this.#leased(process, lease, sentAt);
         // What rests on the lock must not be trusted any more, whatever the ledger says; unless that is over, and another claim rests on it.
-        if (!isOurs && claim !== undefined && claim === process.restingOn.get(lease.key)) {
+        const isNewest = newest.get(lease.key) === lease.owner;
+        if (!isOurs && isNewest && claim !== undefined && claim === process.restingOn.get(lease.key)) {
           this.#chronicle.add({ at: process.nowMs(), by: process.name, what: "leased", ...claim, sentAt, ttlMs: 0 });
         }
         return isOurs;

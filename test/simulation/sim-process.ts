@@ -39,6 +39,8 @@ export class SimProcess implements Recipient {
   busyUntilMs = 0;
   /** Calls of it whose answer it did not get, or not in its time. */
   unanswered = 0;
+  /** Calls of it that are on their way. */
+  underWay = 0;
   /** Claims that it lost: what they rested on is left to run out. */
   lostClaims = 0;
   /** What handlers work on, by the key of an outer lock that it rests on. */

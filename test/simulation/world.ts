@@ -219,9 +219,9 @@ class World {
     }
   }
 
-  /** Who closed in order, got all its answers and lost no claim, has given back all it had. */
+  /** Who closed in order, got all its answers in time and lost no claim, has given back all it had. */
   #lookForLeft(process: SimProcess): void {
-    if (process.unanswered + process.lostClaims > 0) return;
+    if (process.unanswered + process.underWay + process.lostClaims > 0) return;
     // What it closes at the end of a loop of its own is ended by its own time, which is ahead.
     const at = process.nowMs();
     const stamp = { at, by: process.name, what: "escaped" } as const;

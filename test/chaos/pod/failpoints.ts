@@ -26,13 +26,19 @@ export interface Connections {
 export class Failpoints {
   readonly #log: HistoryLog;
   readonly #tell: (message: FromPod) => void;
+  readonly #close: (hit: () => void) => void;
   readonly #beganAt = monotonicMs();
   readonly #due = new Map<Failpoint, FaultOrder[]>();
   #connections: Connections | undefined;
 
-  constructor(orders: readonly FaultOrder[], log: HistoryLog, tell: (message: FromPod) => void) {
-    this.#log = log;
-    this.#tell = tell;
+  /** `close`: closes the process in order, and calls what it is given once it has. */
+  constructor(
+    orders: readonly FaultOrder[],
+    ports: { readonly log: HistoryLog; tell(message: FromPod): void; close(hit: () => void): void },
+  ) {
+    this.#log = ports.log;
+    this.#tell = ports.tell;
+    this.#close = ports.close;
     for (const order of orders) this.#due.set(order.point, [...(this.#due.get(order.point) ?? []), order]);
   }
 
@@ -65,6 +71,9 @@ export class Failpoints {
     switch (order.action) {
       case "SIGKILL":
         process.kill(process.pid, "SIGKILL");
+        return undefined;
+      case "close":
+        this.#close(hit);
         return undefined;
       case "SIGSTOP beyond the ttl":
       case "SIGSTOP beyond the broker's time":

@@ -34,6 +34,9 @@ interface Work {
 /** How often a handler gives its row back and fails, so that rows are claimed more than once. */
 const RELEASED_SHARE = 0.1;
 
+/** Between the short and the far longer, for either queue. */
+const SLOW_ROLL = 0.94;
+
 /** How often what never succeeds is tried. */
 const POISON_TRIES = 3;
 
@@ -55,7 +58,7 @@ export function chaosHandler(ports: HandlerPorts, table: "voucher_item" | "order
     const { attempt, resumed } = claim;
     log.write({ what: "started", ...work, attempt, resumed });
     fail(failpoints, "F9 handler entered");
-    await delay(message.isPoison ? 0 : thinkMs());
+    await delay(message.isPoison ? 0 : thinkMs(message));
     assertHeld(claim, work);
     const { tries } = await write(claim, work, false);
     fail(failpoints, "F10 effect sent");
@@ -72,8 +75,8 @@ export function chaosHandler(ports: HandlerPorts, table: "voucher_item" | "order
   };
 
   /** Most are done at once, some take about a lease, a few far longer. */
-  function thinkMs(): number {
-    const roll = random.fraction();
+  function thinkMs({ isSlow = false }: ChaosMessage): number {
+    const roll = isSlow ? SLOW_ROLL : random.fraction();
     const [shortShare, leaseShare] = table === "voucher_item" ? [0.8, 0.95] : [0.93, 0.98];
     if (roll < shortShare) return (random.fraction() * ports.ttlMs) / 10;
     if (roll < leaseShare || !ports.mayTakeLong()) return ports.ttlMs * (0.8 + 0.4 * random.fraction());

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { type Job, Worker } from "bullmq";
 import { type ClaimProcessor, withClaim } from "../../../src/queue/bullmq.ts";
 import type { ChaosMessage } from "../pod-messages.ts";
@@ -7,12 +8,19 @@ import { CONCURRENCY, CONTENDED, EMPTY, LOST, type Service, type Serving } from 
 type ChaosJob = Job<ChaosMessage>;
 type Disposition = "complete" | "retry" | "fail" | "dead-letter";
 
+/** Jobs whose processor runs. */
+interface AtWork {
+  jobs: number;
+}
+
+/** How long a worker may take to close that has nothing in hand. */
+const CLOSE_LIMIT_MS = 5_000;
 const LOCK_DURATION_MS = 2_000;
 const STALLED_INTERVAL_MS = 1_000;
 
 /** Serves both queues with a BullMQ worker each. */
 export async function serveBullmq(url: string, service: Service): Promise<Serving> {
-  const { queues } = service.assignment;
+  const { queues, lockBy, onFailure } = service.assignment;
   const row = withClaim<ChaosJob, unknown, object>((job, claim) => service.handleRow(job.data, claim), {
     pool: service.pool,
     claimant: (job) => job.data.claimant,
@@ -20,6 +28,8 @@ export async function serveBullmq(url: string, service: Service): Promise<Servin
     onLost: LOST,
     onEmpty: EMPTY,
     onGiveUp: "release",
+    onFailure,
+    lockBy,
   });
   const key = withClaim<ChaosJob>((job, claim) => service.handleKey(job.data, claim), {
     resource: service.resource,
@@ -27,20 +37,29 @@ export async function serveBullmq(url: string, service: Service): Promise<Servin
     onContended: CONTENDED,
     onLost: LOST,
   });
-  const workers = [openWorker(url, queues.pool, row, service), openWorker(url, queues.resource, key, service)];
+  const atWork: AtWork = { jobs: 0 };
+  const ports = { url, service, atWork };
+  const workers = [openWorker(queues.pool, row, ports), openWorker(queues.resource, key, ports)];
   await Promise.all(workers.map((worker) => worker.waitUntilReady()));
   return {
-    async close() {
-      await Promise.all(workers.map((worker) => worker.close()));
-    },
+    close: () => closed(workers, atWork),
   };
 }
 
+/** A worker whose connection breaks while it closes may never have closed: a program ends then, once no job is in hand. */
+async function closed(workers: readonly Worker[], atWork: AtWork): Promise<"closed" | "hung"> {
+  const closing = Promise.all(workers.map((worker) => worker.close())).then(() => "closed" as const);
+  for (;;) {
+    const isOver = await Promise.race([closing, delay(CLOSE_LIMIT_MS, undefined, { ref: false })]);
+    if (isOver === "closed") return isOver;
+    if (atWork.jobs === 0) return "hung";
+  }
+}
+
 function openWorker(
-  url: string,
   queue: string,
   processor: ClaimProcessor<ChaosJob, unknown>,
-  service: Service,
+  { url, service, atWork }: { readonly url: string; readonly service: Service; readonly atWork: AtWork },
 ): Worker<ChaosMessage> {
   const { hostname, port } = new URL(url);
   const worker: Worker<ChaosMessage> = new Worker<ChaosMessage>(
@@ -54,7 +73,11 @@ function openWorker(
         return Promise.reject(new Error("planted at F0 delivered"));
       }
       watchSettlement(job, delivery, service);
-      return duringDelivery(delivery, () => processor.call(worker, job, token, signal));
+      atWork.jobs += 1;
+      const working = duringDelivery(delivery, () => processor.call(worker, job, token, signal));
+      return working.finally(() => {
+        atWork.jobs -= 1;
+      });
     },
     {
       connection: { host: hostname, port: Number(port), maxRetriesPerRequest: null, retryStrategy: () => 50 },

@@ -10,7 +10,7 @@ const ATTEMPT_DELAY_MS = 50;
 
 /** Serves both queues with consumers that come back by themselves. */
 export async function serveRabbitmq(url: string, service: Service): Promise<Serving> {
-  const { queues, attempts } = service.assignment;
+  const { queues, attempts, lockBy, onFailure } = service.assignment;
   const connection = await connect(url, { recovery: { initialDelay: 30, maxDelay: 300 } });
   connection.on("error", () => {});
   const watched = watchConnection(connection as unknown as AmqpConnection, service);
@@ -31,6 +31,8 @@ export async function serveRabbitmq(url: string, service: Service): Promise<Serv
       claimant: ({ data }) => data.claimant,
       onEmpty: EMPTY,
       onGiveUp: "release",
+      onFailure,
+      lockBy,
     }),
     await consume<ChaosMessage>(watched, queues.resource, ({ data }, claim) => service.handleKey(data, claim), {
       ...common,
@@ -42,6 +44,7 @@ export async function serveRabbitmq(url: string, service: Service): Promise<Serv
     async close() {
       await Promise.all(consumers.map((consumer) => consumer.close()));
       await connection.close();
+      return "closed";
     },
   };
 }

@@ -25,7 +25,8 @@ export interface Service {
 
 /** A broker's queues being served. */
 export interface Serving {
-  close(): Promise<void>;
+  /** Resolves once every message in hand has ended. `hung`: the broker's client does not close all the same. */
+  close(): Promise<"closed" | "hung">;
 }
 
 export const POOL = { table: "voucher_item", ownerColumn: "user_id" } as const;

@@ -73,3 +73,23 @@ export function hung(target: Target, kind: string, lastsMs: readonly [number, nu
     },
   };
 }
+
+/** The same fault of several servers, at the same time: it hits when it hits all. */
+export function atOnce(faults: readonly ServerFault[], { breaksExclusion }: Pick<ServerFault, "breaksExclusion">): ServerFault {
+  const [first] = faults;
+  if (first === undefined) throw new Error("There is no server to strike.");
+  // All are healed, also where one was not struck or does not come back at first.
+  const each = async (act: (fault: ServerFault) => Promise<void>): Promise<void> => {
+    const results = await Promise.allSettled(faults.map(act));
+    const failed = results.find(({ status }) => status === "rejected");
+    if (failed?.status === "rejected") throw failed.reason;
+  };
+  return {
+    ...first,
+    target: faults.map(({ target }) => target).join("+"),
+    breaksExclusion,
+    inject: () => each((fault) => fault.inject()),
+    hasHit: async () => (await Promise.all(faults.map((fault) => fault.hasHit()))).every((hasHit) => hasHit),
+    heal: () => each((fault) => fault.heal()),
+  };
+}

@@ -44,6 +44,29 @@ describe("faults of a redis lock node", () => {
     expect(await ask((client) => client.ping())).toBe("PONG");
   });
 
+  it("a majority away at once is seen while all of it is, and all of it is back afterwards", async () => {
+    const clock = shim.clock();
+    const server = await startPrivateServer(underClock(redis, clock));
+    const other: RedisNode = { name: "redis-2", server, greeting: GREETINGS.redis, clock };
+    // Of three two are most: the third is not struck.
+    const fault = redisLockFaults([node, other, node]).find(({ kind }) => kind.startsWith("most redis killed"));
+    try {
+      await other.server.kill();
+      const seen = [await fault?.hasHit()];
+      await fault?.inject();
+      seen.push(await fault?.hasHit());
+      await fault?.heal();
+      seen.push(await fault?.hasHit());
+
+      expect(fault).toMatchObject({ target: "redis-1+redis-2", breaksExclusion: true });
+      expect(seen).toEqual([false, true, false]);
+      expect(await askRedis(server.url, (client) => client.ping())).toBe("PONG");
+      expect(await ask((client) => client.ping())).toBe("PONG");
+    } finally {
+      await server.stop();
+    }
+  });
+
   it("a reset of all connections does not hit where there are none", async () => {
     const fault = faultOf(node, "redis reset all connections");
 

@@ -2,8 +2,7 @@ import type { ServerFault } from "../fault.ts";
 import { askRedis, redisTimeMs } from "./ask-redis.ts";
 import { type ClockTarget, jumpedAhead, jumpedBack } from "./clock-faults.ts";
 import type { ShimmedClock } from "./clock-shim.ts";
-import { GREETINGS } from "./first-answer.ts";
-import { ended, hung, LONGER_THAN_A_LEASE, SHORT, type Target } from "./process-faults.ts";
+import { atOnce, ended, hung, LONGER_THAN_A_LEASE, SHORT, type Target } from "./process-faults.ts";
 import { severed } from "./severed.ts";
 
 /** Not a lock's. */
@@ -12,10 +11,6 @@ const MARKER = "chaos:marker";
 /** A Redis that keeps nothing when its process ends, with a clock that can be moved. */
 export interface RedisNode extends Target {
   readonly clock: ShimmedClock;
-}
-
-export function redisTarget(name: string, server: Target["server"]): Target {
-  return { name, server, greeting: GREETINGS.redis };
 }
 
 /** What is done to the lock nodes of one back-end: to each, and to as many as a majority at once, leaving out those after. */
@@ -36,6 +31,15 @@ export function redisLockFaults(nodes: readonly RedisNode[]): ServerFault[] {
   const majority = clocks.slice(0, Math.floor(nodes.length / 2) + 1);
   return [
     ...each,
+    atOnce(
+      majority.map((node) => hung(node, "most redis hung for longer than a lease", LONGER_THAN_A_LEASE)),
+      { breaksExclusion: false },
+    ),
+    atOnce(
+      majority.map((node) => ended(node, "most redis killed, away for longer than a lease", "kill", LONGER_THAN_A_LEASE)),
+      // Cut short, they are back and have forgotten everything before the leases are over.
+      { breaksExclusion: true },
+    ),
     jumpedAhead(majority, "clocks of most redis jumped ahead"),
     jumpedBack(majority, "clocks of most redis jumped back"),
   ];
