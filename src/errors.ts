@@ -52,7 +52,7 @@ export type ExclaimErrorCode =
   | "DATABASE_UNREACHABLE"
   /** The ledger's schema is missing or older than this release: run `migrate()`. */
   | "SCHEMA_OUTDATED"
-  /** The answer to a COMMIT was lost and the ledger could not be read again in time. */
+  /** The answer to a COMMIT was lost, and the server could not be asked in time or has crashed since. */
   | "COMMIT_UNKNOWN"
   /** A statement inside a fenced transaction failed and its error was swallowed: all of the transaction was rolled back. */
   | "TRANSACTION_ABORTED"

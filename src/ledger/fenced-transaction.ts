@@ -5,6 +5,7 @@ import { databaseError, databaseFault, isRecoverable, sqlState } from "./databas
 import type { Fence } from "./fence.ts";
 import type { Row, StoredResult, Transaction } from "./ledger.ts";
 import { giveBack, type Statements } from "./run-statement.ts";
+import { LIFE_SQL, type ServerLife } from "./server-life.ts";
 
 /** How long, and how often, to ask what became of a COMMIT whose answer was lost. */
 const COMMIT_INQUIRY_MS = 5_000;
@@ -23,6 +24,7 @@ export interface FencedTransactionPorts {
   readonly idleTimeoutMs: number;
   /** Tells whoever sends messages that some were committed. Returns at once and never throws. */
   readonly ring: () => void;
+  readonly life: ServerLife;
 }
 
 /**
@@ -36,6 +38,7 @@ export async function fencedTransaction<T>(
   work: (tx: Transaction) => Promise<T>,
   completion?: (value: T) => StoredResult,
 ): Promise<T> {
+  const life = await ports.life.known();
   const connection = await ports.statements.connect().catch((error: unknown) => {
     throw databaseError(error, "a fenced transaction could not start");
   });
@@ -55,7 +58,7 @@ export async function fencedTransaction<T>(
   }
   // Before asking what became of the COMMIT: when many answers are lost at once, the asking needs the places of these connections.
   giveBack(connection, lostAnswer === undefined);
-  if (lostAnswer !== undefined) await inquire(ports, fence, transactionId, lostAnswer);
+  if (lostAnswer !== undefined) await inquire(ports, fence, { id: transactionId, life }, lostAnswer);
   if (hasPublished) ports.ring();
   return value;
 }
@@ -185,30 +188,46 @@ async function commit(ports: FencedTransactionPorts, connection: Connection, fen
   return undefined;
 }
 
+/** Another transaction may have the same id in another life of the server; without a life it cannot be asked about. */
+interface TransactionId {
+  readonly id: string;
+  readonly life: string | undefined;
+}
+
 /**
  * Asks the server what became of a transaction whose COMMIT was not answered.
  * Source: PostgreSQL manual 9.27.8, pg_xact_status: "critical for recovery of an in-progress commit".
  */
-async function inquire(ports: FencedTransactionPorts, fence: Fence, transactionId: string, cause: unknown): Promise<void> {
+async function inquire(
+  ports: FencedTransactionPorts,
+  fence: Fence,
+  { id, life }: TransactionId,
+  cause: unknown,
+): Promise<void> {
   const endMs = ports.clock.now() + COMMIT_INQUIRY_MS;
-  do {
+  while (life !== undefined) {
     try {
       const { rows } = await ports.statements.run({
-        text: "select pg_xact_status($1::xid8) as status",
-        values: [transactionId],
+        text: `select life, case when life = $2 then pg_xact_status($1::xid8) end as status from (select ${LIFE_SQL} as life) server`,
+        values: [id, life],
       });
-      const status = (rows[0] as { status: string | null }).status;
-      if (status === "committed") return;
-      if (status === "aborted")
+      const server = rows[0] as { life: string | null; status: string | null };
+      if (server.status === "committed") return;
+      if (server.status === "aborted")
         throw databaseError(cause, "the connection broke at COMMIT and the transaction was rolled back");
+      if (server.life !== life) {
+        ports.life.forget();
+        break;
+      }
     } catch (error) {
       if (error instanceof ExclaimError) throw error;
     }
+    if (ports.clock.now() >= endMs) break;
     await pause(ports.clock, COMMIT_INQUIRY_PAUSE_MS);
-  } while (ports.clock.now() < endMs);
+  }
   throw new ExclaimError(
     "COMMIT_UNKNOWN",
-    "the answer to COMMIT was lost and the ledger could not be read again: the next delivery finds out and resumes or replays",
+    "the answer to COMMIT was lost and the server cannot tell any more what became of it: the next delivery finds out and resumes or replays",
     { ...fence.details, cause },
   );
 }

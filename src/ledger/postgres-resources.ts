@@ -21,6 +21,7 @@ import type {
 } from "./resource-ledger.ts";
 import { statements } from "./run-statement.ts";
 import { runTransient } from "./run-transient.ts";
+import { ServerLife } from "./server-life.ts";
 import { takeAnswers } from "./take-answers.ts";
 import { takeExclusiveSql } from "./take-exclusive.ts";
 import { takeSharedSql } from "./take-shared.ts";
@@ -32,6 +33,7 @@ export function postgresResources(
   const server = statements(options.database, options.clock, options.statementTimeoutMs ?? DEFAULT_STATEMENT_TIMEOUT_MS);
   const schema = quoteIdentifier(options.schema);
   const ring = outboxBell(server, options.clock, options.schema);
+  const life = new ServerLife(server);
   const watchDurability = durabilityWatch(server, options.clock, options.onUnsafe);
   const texts = {
     exclusive: takeExclusiveSql(schema),
@@ -68,6 +70,7 @@ export function postgresResources(
           schema,
           idleTimeoutMs: options.idleTransactionTimeoutMs ?? DEFAULT_IDLE_TRANSACTION_TIMEOUT_MS,
           ring,
+          life,
         },
         leaseFence(schema, lease),
         work,

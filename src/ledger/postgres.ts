@@ -28,6 +28,7 @@ import { quoteIdentifier } from "./quote.ts";
 import type { RepeatedText } from "./repeated-text.ts";
 import { statements } from "./run-statement.ts";
 import { runTransient } from "./run-transient.ts";
+import { ServerLife } from "./server-life.ts";
 
 export const DEFAULT_STATEMENT_TIMEOUT_MS = 10_000;
 export const DEFAULT_IDLE_TRANSACTION_TIMEOUT_MS = 30_000;
@@ -52,6 +53,7 @@ export function postgresLedger(options: PostgresLedgerOptions): Ledger & NewClai
   const server = statements(options.database, options.clock, options.statementTimeoutMs ?? DEFAULT_STATEMENT_TIMEOUT_MS);
   const schema = quoteIdentifier(options.schema);
   const ring = outboxBell(server, options.clock, options.schema);
+  const life = new ServerLife(server);
   const opened = new WeakMap<PoolDefinition, Promise<OpenPool>>();
   const claiming = new ClaimBatches({ server, schema, onInconsistent: options.onInconsistent });
   const texts = endTexts(schema);
@@ -85,6 +87,7 @@ export function postgresLedger(options: PostgresLedgerOptions): Ledger & NewClai
           schema,
           idleTimeoutMs: options.idleTransactionTimeoutMs ?? DEFAULT_IDLE_TRANSACTION_TIMEOUT_MS,
           ring,
+          life,
         },
         claimFence(schema, claim),
         work,
