@@ -226,4 +226,11 @@ export const mutants: readonly Mutant[] = [
     plant: 'if (before !== "released" && (this.#state === "completing" || this.#state === "releasing")) this.#ending = ending;',
     caughtBy: { files: ["test/claim/ending.test.ts"], titles: "S5 is completed by the first of two completions at once" },
   },
+  {
+    bug: "the id of a transaction is asked about in another life of the server",
+    file: "src/ledger/fenced-transaction.ts",
+    instead: "case when life = $2 then pg_xact_status($1::xid8) end as status",
+    plant: "case when $2::text <> '' then pg_xact_status($1::xid8) end as status",
+    caughtBy: { files: ["test/ledger/server-restart.test.ts"], titles: "S4 S5 so that nobody is told" },
+  },
 ];

@@ -125,6 +125,13 @@ export const mutants: readonly Mutant[] = [
     caughtBy: simulation("I9"),
   },
   {
+    bug: "in simulation: no outer lock is taken where one is asked for",
+    file: "src/claim/deliver-claim.ts",
+    instead: 'if (lockBy !== "row" && locks.areWanted) {',
+    plant: 'if (lockBy === "neither" && locks.areWanted) {',
+    caughtBy: simulation("I9"),
+  },
+  {
     bug: "in simulation: a handler is started under a lease that is over",
     file: "src/claim/run-handler.ts",
     instead: "    lease.assertHeld();\n",
