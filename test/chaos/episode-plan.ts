@@ -12,6 +12,8 @@ export interface RunChoice {
   readonly actions: readonly Action[];
   /** Faults that every episode must show: its faults last until they have hit. @default none */
   readonly wanted?: readonly Cell[];
+  /** Each episode ends with a death in peace, which takes half a minute: L2 is judged by no other. @default true */
+  readonly endsInPeace?: boolean;
 }
 
 /** How rows are claimed: what the outer lock is about, and what becomes of the row when a handler fails. */
@@ -33,6 +35,7 @@ export interface EpisodePlan extends RowChoices {
   readonly lock: LockName;
   readonly actions: readonly Action[];
   readonly wanted: readonly Cell[];
+  readonly endsInPeace: boolean;
   readonly pods: number;
   /** Where the episode's stretch of the deck of faults begins: after those of the rounds before. */
   readonly firstPlace: number;
@@ -60,7 +63,7 @@ const POISON_ATTEMPTS = 4;
 
 /** The episode `index` of a run: all combinations in turn, in an order that the seed decides anew each round. */
 export function planEpisode(choice: RunChoice, index: number, forMs: number): EpisodePlan {
-  const { seed, actions, wanted = [] } = choice;
+  const { seed, actions, wanted = [], endsInPeace = true } = choice;
   const combinations = choice.brokers.flatMap((broker) => choice.locks.map((lock) => ({ broker, lock })));
   const round = Math.floor(index / combinations.length);
   const order = randomOf(seed, "round", round).shuffled(combinations);
@@ -76,6 +79,7 @@ export function planEpisode(choice: RunChoice, index: number, forMs: number): Ep
     lock,
     actions,
     wanted,
+    endsInPeace,
     pods: podsOf(seed, round),
     firstPlace: Array.from({ length: round }, (_, before) => podsOf(seed, before) * ticks).reduce(
       (sum, places) => sum + places,

@@ -153,7 +153,7 @@ export class Episode {
       await this.#strike(database, broker, crew);
       crew.calm();
       const calmAt = monotonicMs();
-      const seenUntilMs = await this.#playQuietPhase(broker, crew);
+      const seenUntilMs = this.plan.endsInPeace ? await this.#playQuietPhase(broker, crew) : 0;
       this.#log.write({ what: "frame", mark: "calm", withinMs: WITHIN_MS });
       await this.#allEnded(broker, crew);
       await crew.end();
