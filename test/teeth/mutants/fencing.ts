@@ -115,7 +115,7 @@ export const mutants: readonly Mutant[] = [
   {
     bug: "a COMMIT that was not answered is taken for a success",
     file: "src/ledger/fenced-transaction.ts",
-    instead: "if (lostAnswer !== undefined) await inquire(ports, fence, transactionId, lostAnswer);\n",
+    instead: "if (lostAnswer !== undefined) await inquire(ports, fence, { id: transactionId, life }, lostAnswer);\n",
     plant: "",
     caughtBy: at("lost-commits", "S5 is told DATABASE_UNREACHABLE when its COMMIT never reached"),
   },
