@@ -7,6 +7,9 @@ import { type Contender, excluderOf, nodesOf } from "./zookeeper-line.ts";
 import type { Claimant, Nodes } from "./zookeeper-nodes.ts";
 import type { Session } from "./zookeeper-session.ts";
 
+/** How often what may yet come of a request without an answer is looked for, as long as the session's timeout. */
+const LOOK_AGAIN_MS = 1_000;
+
 /** An owner's place in the line of a key, as far as we know. */
 interface Place extends Claimant {
   readonly id: string;
@@ -197,6 +200,8 @@ export class Places {
    */
   async #sweep(place: Place): Promise<void> {
     const call = new Call(this.#clock.now());
+    // A busy server may carry out what a connection that broke had brought when the next one has been answered already.
+    const mayComeUntilMs = place.hasStrays ? call.startedAt + this.#session.timeoutMs : call.startedAt;
     place.isSweeping = true;
     place.hasStrays = true;
     while (place.state === "unwanted" && place.hasStrays) {
@@ -208,7 +213,8 @@ export class Places {
         const own = nodesOf(await this.#nodes.line(call, place.spot), place.owner);
         if (place.call !== asked) continue;
         await Promise.all(own.map(({ path }) => this.#nodes.remove(call, path)));
-        if (place.call === asked) place.hasStrays = false;
+        if (this.#clock.now() < mayComeUntilMs) await this.#untilNextLook();
+        else if (place.call === asked) place.hasStrays = false;
       } catch (error) {
         // Whatever else it is, asking again would not help: the session's end removes the nodes.
         if (codeOf(error) !== CONNECTION_LOSS && place.call === asked) break;
@@ -216,6 +222,11 @@ export class Places {
     }
     place.isSweeping = false;
     if (place.state === "unwanted") this.#places.delete(place.id);
+  }
+
+  /** Keeps no process alive, whose end removes the nodes too. */
+  #untilNextLook(): Promise<void> {
+    return new Promise((resolve) => void this.#clock.after(LOOK_AGAIN_MS, resolve));
   }
 
   #assertLongEnough(ttlMs: number): void {

@@ -2,6 +2,8 @@ import { randomUUID } from "node:crypto";
 import type { Client } from "node-zookeeper-client";
 import { afterEach, describe, expect, it } from "vitest";
 import { type ZookeeperOptions, zookeeper } from "../../src/lock/zookeeper.ts";
+import { EPHEMERAL_SEQUENTIAL } from "../../src/lock/zookeeper-client.ts";
+import { pathToCreate, spotOf } from "../../src/lock/zookeeper-line.ts";
 import { type CutProxy, startCutProxy } from "../support/cut-proxy.ts";
 import { eventually } from "../support/eventually.ts";
 import { zookeeper as service } from "../support/services/zookeeper.ts";
@@ -80,6 +82,24 @@ describe("zookeeper with lost answers", () => {
     expect(orphans).toBe(1);
     await eventually(async () => (await inLine()) === 0, { what: "the undo of the lost creation" });
     expect((await other.acquire(key, { ttlMs: TTL_MS, owner: "other" })).lease).not.toBeNull();
+  });
+
+  // Planted: looked for once. A busy server carried a creation out after the next connection's first answers: nobody had the key then.
+  it("L5 a creation that is carried out after it was looked for is undone all the same", async () => {
+    const { proxy, client, lock, key, inLine } = await through();
+    loseAnswers(proxy, "lost");
+    await expect(lock.acquire(key, { ttlMs: TTL_MS, owner: "lost" })).rejects.toMatchObject({ code: "LOCK_UNREACHABLE" });
+    reconnect(proxy);
+    await eventually(async () => (await inLine()) === 0, { what: "the undo of the lost creation" });
+
+    // What the connection that broke had brought.
+    await new Promise<void>((resolve, reject) => {
+      const path = pathToCreate(spotOf("/exclaim-locks", key), "lost", "exclusive");
+      const creation = client.transaction().create(path, Buffer.alloc(0), EPHEMERAL_SEQUENTIAL);
+      creation.commit((error) => (error ? reject(error) : resolve()));
+    });
+
+    await eventually(async () => (await inLine()) === 0, { what: "the undo of the late creation" });
   });
 
   it("L7 an owner whose answer was lost and that asks again wins, with one node that stays", async () => {

@@ -92,4 +92,14 @@ export const mutants: readonly Mutant[] = [
     plant: "return transaction(place, free === undefined ? [] : [seen], [putAs(HELD)], onlyIfFree ? [] : [wait]);",
     caughtBy: contract("etcd", "L1 L5 of 50 contenders|L1 10 workers"),
   },
+  {
+    bug: "ZooKeeper: a creation without an answer is looked for once",
+    file: "src/lock/zookeeper-places.ts",
+    instead: "if (this.#clock.now() < mayComeUntilMs) await this.#untilNextLook();",
+    plant: "if (this.#clock.now() < mayComeUntilMs - 1e9) await this.#untilNextLook();",
+    caughtBy: {
+      files: ["test/lock/zookeeper-lost-answers.test.ts"],
+      titles: "L5 a creation that is carried out after it was looked for",
+    },
+  },
 ];
