@@ -1,5 +1,5 @@
 import { ExclaimError } from "../../../src/index.ts";
-import type { LockBackend } from "../../../src/lock/lock.ts";
+import type { LockBackend, LockLease } from "../../../src/lock/lock.ts";
 import type { Failpoint } from "../failpoint.ts";
 import type { Failpoints } from "./failpoints.ts";
 
@@ -16,12 +16,19 @@ export function faultyLock(backend: LockBackend, failpoints: Failpoints): Faulty
   const { watch, extendMany } = backend;
   const extending = <T>(what: string, extend: () => Promise<T>): Promise<T> =>
     struck(failpoints, { point: "F12 lock renewal sent", what: `extend ${what}` }, extend);
+  // What lasts as long as a session runs out by nothing else: a back-end whose call fails takes it back by itself once it can.
+  const takeBack = (lease: LockLease): void => {
+    if (backend.capabilities.expiry === "session") void backend.release(lease).catch(() => {});
+  };
   const faulty: LockBackend = {
     name: backend.name,
     capabilities: backend.capabilities,
     async acquire(key, options) {
       const call = { point: "F1 lock requested", what: `acquire ${key}` } as const;
-      const attempt = await struck(failpoints, call, () => backend.acquire(key, options));
+      const attempt = await struck(failpoints, call, () => backend.acquire(key, options)).catch((error: unknown) => {
+        takeBack({ key, owner: options.owner, ttlMs: options.ttlMs });
+        throw error;
+      });
       if (attempt.lease !== null) {
         owners.add(attempt.lease.owner);
         failpoints.pass("F2 lock held");
@@ -35,8 +42,7 @@ export function faultyLock(backend: LockBackend, failpoints: Failpoints): Faulty
         return await struck(failpoints, call, () => backend.release(lease));
       } catch (error) {
         owners.delete(lease.owner);
-        // What lasts as long as a session runs out by nothing else: back-ends take it back themselves once they can.
-        if (backend.capabilities.expiry === "session") void backend.release(lease).catch(() => {});
+        takeBack(lease);
         throw error;
       }
     },
